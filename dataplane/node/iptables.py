@@ -1,0 +1,49 @@
+"""iptables rule sets, as `iptables-save` prints them and `iptables-restore` reads them.
+
+`parse` and `render` are inverses.  What `parse` returns is the normal form that
+`iptables-save` prints, whatever way it was written: long options, names for numbers, old
+negation, implicit `-m tcp`, comma lists.  So `render(parse(text)) == text` for any save, and
+the rooms below meet one spelling of everything.
+
+    iptables_rules     the nouns
+    iptables_words     a line to words, and a value back to a quoted word
+    iptables_options   which options each extension has, and how many values each takes
+    iptables_normal    how iptables-save would spell an option
+    iptables_values    prefixes, protocols, ports, interfaces
+    iptables_spec      words to one rule
+    iptables_parse     lines to tables
+    iptables_render    tables to lines
+"""
+
+from dataplane.node.iptables_parse import parse
+from dataplane.node.iptables_render import render, render_rule
+from dataplane.node.iptables_rules import (
+    Chain,
+    Interface,
+    Match,
+    Option,
+    Prefix,
+    Protocol,
+    Rule,
+    Ruleset,
+    Table,
+    Target,
+)
+from dataplane.node.iptables_spec import parse_rule
+
+__all__ = [
+    "Chain",
+    "Interface",
+    "Match",
+    "Option",
+    "Prefix",
+    "Protocol",
+    "Rule",
+    "Ruleset",
+    "Table",
+    "Target",
+    "parse",
+    "parse_rule",
+    "render",
+    "render_rule",
+]
