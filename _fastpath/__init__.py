@@ -1,0 +1,1 @@
+"""Compiled kernels.  They know packets and flat arrays, and nothing of `dataplane`."""
