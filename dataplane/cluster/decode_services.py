@@ -1,0 +1,314 @@
+"""Documents to objects: Services, EndpointSlices and the older Endpoints."""
+
+from collections.abc import Iterator
+
+from dataplane.cluster.decode import (
+    addresses_of_one_family_each,
+    decode_metadata,
+    labels,
+    port,
+    ports_are_unique,
+)
+from dataplane.cluster.fields import Fields
+from dataplane.cluster.objects import (
+    Address,
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+    Metadata,
+    Network,
+    Service,
+    ServicePort,
+)
+from dataplane.cluster.validate import (
+    PROTOCOLS,
+    address,
+    dns_label,
+    dns_subdomain,
+    endpoint_address,
+    network,
+    port_name,
+    port_number,
+)
+
+SERVICE_NAME = "kubernetes.io/service-name"
+TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+POLICIES = ("Cluster", "Local")
+DEFAULT_AFFINITY_SECONDS = 10800  # pkg/apis/core/types.go, DefaultClientIPServiceAffinitySeconds
+
+
+def decode_service(fields: Fields) -> Service:
+    spec = fields.mapping("spec")
+    kind = spec.choice("type", TYPES, "ClusterIP")
+    cluster_ips, headless = _cluster_ips(spec)
+    service = Service(
+        metadata=decode_metadata(fields, "Service"),
+        type=kind,
+        cluster_ips=cluster_ips,
+        headless=headless,
+        ports=_service_ports(spec, kind),
+        selector=labels(spec, "selector"),
+        external_ips=_external_ips(spec),
+        session_affinity_seconds=_affinity_seconds(spec),
+        internal_traffic_policy=spec.choice("internalTrafficPolicy", POLICIES, "Cluster"),
+        external_traffic_policy=spec.choice("externalTrafficPolicy", POLICIES, "Cluster"),
+        publish_not_ready_addresses=spec.boolean("publishNotReadyAddresses"),
+        load_balancer_ips=_load_balancer_ips(fields),
+        load_balancer_source_ranges=_source_ranges(spec),
+        traffic_distribution=spec.string("trafficDistribution"),
+        spec=spec.value,
+        status=fields.mapping("status").value,
+    )
+    _check_type(service, spec)
+    return service
+
+
+def decode_endpoint_slice(fields: Fields) -> EndpointSlice:
+    metadata = decode_metadata(fields, "EndpointSlice")
+    fields.required("addressType")
+    address_type = fields.choice("addressType", ("IPv4", "IPv6", "FQDN"), "")
+    entries = list(fields.mappings("endpoints"))
+    if len(entries) > 1000:  # discovery/validation, maxEndpoints
+        fields.fail(f"{len(entries)} endpoints, but 1000 allowed", "endpoints")
+    return EndpointSlice(
+        metadata=metadata,
+        service=metadata.labels.get(SERVICE_NAME, ""),
+        address_type=address_type,
+        ports=_endpoint_ports(fields),
+        endpoints=tuple(_endpoint(entry, address_type) for entry in entries),
+    )
+
+
+def decode_endpoints(fields: Fields) -> tuple[EndpointSlice, ...]:
+    """An Endpoints object as the slices that the mirroring controller makes of it.
+
+    One per subset and family (KEP-1672; pkg/controller/endpointslicemirroring, v1.33).
+    """
+    metadata = decode_metadata(fields, "Endpoints")
+    return tuple(
+        EndpointSlice(
+            metadata=_mirror_metadata(metadata, f"{version}-{index}"),
+            service=metadata.name,
+            address_type=f"IPv{version}",
+            ports=_endpoint_ports(subset),
+            endpoints=tuple(found),
+        )
+        for index, subset in enumerate(fields.mappings("subsets"))
+        for version in (4, 6)
+        if (found := [each for each in _legacy(subset) if each.addresses[0].version == version])
+    )
+
+
+def _cluster_ips(spec: Fields) -> tuple[tuple[Address, ...], bool]:
+    single = spec.string("clusterIP")
+    several = spec.strings("clusterIPs")
+    if several and single and several[0] != single:
+        spec.fail(f"clusterIP {single}, but clusterIPs starts with {several[0]}", "clusterIP")
+    texts = several or ((single,) if single else ())
+    if texts == ("None",):
+        return (), True
+    key = "clusterIPs" if several else "clusterIP"
+    steps = [(index,) if several else () for index in range(len(texts))]
+    found = tuple(
+        spec.check(key, text, address, *step) for text, step in zip(texts, steps, strict=True)
+    )
+    addresses_of_one_family_each(spec, key, found)
+    return found, False
+
+
+def _service_ports(spec: Fields, kind: str) -> tuple[ServicePort, ...]:
+    entries = list(spec.mappings("ports"))
+    ports = tuple(_service_port(entry, kind) for entry in entries)
+    ports_are_unique(spec, "ports", [each.name for each in ports])
+    seen: dict[tuple[str, int], int] = {}
+    for index, each in enumerate(ports):
+        if seen.setdefault((each.protocol, each.port), index) != index:
+            spec.fail(f"duplicate port {each.port}/{each.protocol}", "ports", index, "port")
+    return ports
+
+
+def _service_port(entry: Fields, kind: str) -> ServicePort:
+    name = entry.string("name")
+    if name:
+        entry.check("name", name, dns_label)
+    return ServicePort(
+        port=port(entry, "port"),
+        protocol=entry.choice("protocol", PROTOCOLS, "TCP"),
+        name=name,
+        target_port=_target_port(entry),
+        node_port=_node_port(entry, kind),
+        app_protocol=entry.string("appProtocol"),
+    )
+
+
+def _target_port(entry: Fields) -> int | str:
+    value = entry.value.get("targetPort")
+    if isinstance(value, str) and value:
+        return entry.check("targetPort", value, port_name)
+    if value is None or value == "":
+        return 0
+    if isinstance(value, bool) or not isinstance(value, int):
+        entry.expected("a port number or the name of a container port", "targetPort", value)
+    # 0 is what an unset IntOrString looks like; the API server replaces it by `port`.
+    return value and port(entry, "targetPort")
+
+
+def _node_port(entry: Fields, kind: str) -> int:
+    """Not held to 30000-32767: --service-node-port-range may say otherwise."""
+    number = entry.integer("nodePort")
+    if not number:
+        return 0
+    try:
+        port_number(number)
+    except ValueError as error:
+        entry.fail(f"nodePort {error}", "nodePort")
+    if kind not in ("NodePort", "LoadBalancer"):
+        entry.fail(f"nodePort {number}, but the Service is of type {kind}", "nodePort")
+    return number
+
+
+def _external_ips(spec: Fields) -> tuple[Address, ...]:
+    texts = spec.strings("externalIPs")
+    return tuple(
+        spec.check("externalIPs", text, endpoint_address, index) for index, text in enumerate(texts)
+    )
+
+
+def _affinity_seconds(spec: Fields) -> int:
+    if spec.choice("sessionAffinity", ("None", "ClientIP"), "None") == "None":
+        return 0
+    client_ip = spec.mapping("sessionAffinityConfig").mapping("clientIP")
+    seconds = client_ip.integer("timeoutSeconds", DEFAULT_AFFINITY_SECONDS)
+    if not 1 <= seconds <= 86400:
+        client_ip.fail(f"timeoutSeconds {seconds}, but 1-86400 allowed", "timeoutSeconds")
+    return seconds
+
+
+def _load_balancer_ips(fields: Fields) -> tuple[Address, ...]:
+    """ipMode Proxy means: the traffic comes back to the node port, leave the VIP alone.
+
+    KEP-1860
+    """
+    entries = fields.mapping("status").mapping("loadBalancer").mappings("ingress")
+    return tuple(
+        entry.check("ip", entry.string("ip"), address)
+        for entry in entries
+        if entry.string("ip") and entry.choice("ipMode", ("VIP", "Proxy"), "VIP") == "VIP"
+    )
+
+
+def _source_ranges(spec: Fields) -> tuple[Network, ...]:
+    key = "loadBalancerSourceRanges"
+    # Blanks around a range have always been let through (validation.go, TrimSpace).
+    return tuple(
+        spec.check(key, text.strip(), network, index)
+        for index, text in enumerate(spec.strings(key))
+    )
+
+
+def _check_type(service: Service, spec: Fields) -> None:
+    """Which fields go together (ValidateService)."""
+    if service.type == "ExternalName":
+        spec.required("externalName")
+        return
+    if not service.ports and not service.headless:
+        spec.fail("spec.ports is missing", "ports")
+    if service.headless and service.type != "ClusterIP":
+        spec.fail(f"clusterIP None, but the Service is of type {service.type}", "clusterIP")
+    is_external = service.type != "ClusterIP" or bool(service.external_ips)
+    if service.external_traffic_policy == "Local" and not is_external:
+        spec.fail("externalTrafficPolicy Local, but nothing external", "externalTrafficPolicy")
+
+
+def _endpoint_ports(fields: Fields) -> tuple[EndpointPort, ...]:
+    ports = tuple(_endpoint_port(entry) for entry in fields.mappings("ports"))
+    ports_are_unique(fields, "ports", [each.name for each in ports])
+    return ports
+
+
+def _endpoint_port(entry: Fields) -> EndpointPort:
+    name = entry.string("name")
+    if name:
+        entry.check("name", name, dns_label)
+    return EndpointPort(
+        port=0 if entry.value.get("port") is None else port(entry, "port"),
+        protocol=entry.choice("protocol", PROTOCOLS, "TCP"),
+        name=name,
+    )
+
+
+def _endpoint(entry: Fields, address_type: str) -> Endpoint:
+    conditions = entry.mapping("conditions")
+    ready = conditions.boolean("ready", True)  # unknown counts as ready (discovery/v1)
+    hints = entry.mapping("hints")
+    return Endpoint(
+        addresses=_endpoint_addresses(entry, address_type),
+        ready=ready,
+        serving=conditions.boolean("serving", ready),
+        terminating=conditions.boolean("terminating"),
+        node=_node_name(entry) or entry.mapping("topology").string("kubernetes.io/hostname"),
+        zone=entry.string("zone"),
+        target=_target(entry),
+        hints_zones=tuple(zone.required("name") for zone in hints.mappings("forZones")),
+        hints_nodes=tuple(node.required("name") for node in hints.mappings("forNodes")),
+    )
+
+
+def _endpoint_addresses(entry: Fields, address_type: str) -> tuple[Address, ...]:
+    texts = entry.strings("addresses")
+    if not 1 <= len(texts) <= 100:
+        entry.fail(f"{len(texts)} addresses, but 1-100 allowed", "addresses")
+    if address_type == "FQDN":
+        return ()  # no proxy handles them (discovery/v1, AddressTypeFQDN)
+    found = tuple(
+        entry.check("addresses", text, endpoint_address, index) for index, text in enumerate(texts)
+    )
+    for index, each in enumerate(found):
+        if f"IPv{each.version}" != address_type:
+            entry.fail(f"address {each}, but addressType {address_type}", "addresses", index)
+    return found
+
+
+def _node_name(entry: Fields) -> str:
+    name = entry.string("nodeName")
+    return entry.check("nodeName", name, dns_subdomain) if name else ""
+
+
+def _target(entry: Fields) -> str:
+    reference = entry.mapping("targetRef")
+    if reference.string("kind") != "Pod":
+        return ""
+    namespace = reference.string("namespace") or _own_namespace(entry)
+    return f"{namespace}/{reference.required('name')}"
+
+
+def _own_namespace(entry: Fields) -> str:
+    metadata = entry.document.value.get("metadata")
+    return (metadata or {}).get("namespace") or "default"
+
+
+def _legacy(subset: Fields) -> Iterator[Endpoint]:
+    for key, ready in (("addresses", True), ("notReadyAddresses", False)):
+        for entry in subset.mappings(key):
+            found = entry.check("ip", entry.required("ip"), endpoint_address)
+            yield Endpoint(
+                addresses=(found,),
+                ready=ready,
+                serving=ready,
+                node=_node_name(entry),
+                target=_target(entry),
+            )
+
+
+def _mirror_metadata(metadata: Metadata, suffix: str) -> Metadata:
+    own = {
+        SERVICE_NAME: metadata.name,
+        "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+    }
+    return Metadata(
+        name=f"{metadata.name}-mirrored-ipv{suffix}",
+        namespace=metadata.namespace,
+        labels=metadata.labels | own,
+        annotations=metadata.annotations,
+        source=metadata.source,
+    )

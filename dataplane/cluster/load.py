@@ -1,0 +1,141 @@
+"""Manifests to a Cluster: what an API server and its controllers would make of them."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from dataplane.cluster import agents, decode, decode_services, derive, documents
+from dataplane.cluster.documents import Document
+from dataplane.cluster.fields import Fields
+from dataplane.cluster.objects import Cluster, EndpointSlice
+from dataplane.errors import Source
+
+Warn = Callable[[str], None]
+Key = tuple[str, str]
+
+# (API group, kind): the same kind name in another group is another thing (Knative's Service).
+_DECODERS: dict[tuple[str, str], Callable[[Fields], Any]] = {
+    ("", "Namespace"): decode.decode_namespace,
+    ("", "Node"): decode.decode_node,
+    ("", "Pod"): decode.decode_pod,
+    ("", "Service"): decode_services.decode_service,
+    ("discovery.k8s.io", "EndpointSlice"): decode_services.decode_endpoint_slice,
+}
+
+
+def _silent(message: str) -> None:
+    """The default `warn`: what there is to say is also in Cluster.notes and .ignored."""
+
+
+def load(paths: Sequence[str], warn: Warn = _silent) -> Cluster:
+    """The Cluster declared in files, directories and `-`.
+
+    warn    is called with each thing derived, and once with what was ignored
+    raises  ParseError, ObjectError, UsageError
+    """
+    return _build(documents.read(paths), warn)
+
+
+def loads(text: str, path: str = "<text>", warn: Warn = _silent) -> Cluster:
+    """The same from text."""
+    return _build(documents.parse(text, path), warn)
+
+
+class _Collected:
+    """Objects by kind, and where each was declared."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[Key, Any]] = {kind: {} for _, kind in _DECODERS}
+        self.mirrored: list[EndpointSlice] = []  # from Endpoints; used where slices are missing
+        self.declared: dict[str, Source] = {}
+        self.ignored: Counter[str] = Counter()
+        self.kube_proxy: dict[str, Any] = {}
+        self.flannel: dict[str, Any] = {}
+
+    def declare(self, what: str, fields: Fields, *steps: str) -> None:
+        first = self.declared.setdefault(what, fields.document.source)
+        if first is not fields.document.source:
+            fields.fail(f"already declared at {first}", *steps)
+
+
+def _build(found: Iterable[Document], warn: Warn) -> Cluster:
+    collected = _Collected()
+    for document in found:
+        _collect(collected, document)
+    if collected.ignored:
+        warn("ignored: " + ", ".join(_counted(collected.ignored)))
+    cluster = derive.complete(_cluster(collected), collected.mirrored)
+    for note in cluster.notes:
+        warn(note)
+    return cluster
+
+
+def _counted(ignored: Counter[str]) -> list[str]:
+    return [f"{count} {kind}" for kind, count in sorted(ignored.items())]
+
+
+def _collect(collected: _Collected, document: Document) -> None:
+    group, kind = _group_and_kind(document)
+    if (group, kind) in _DECODERS:
+        fields = decode.open_object(document, kind)
+        decoded = _DECODERS[group, kind](fields)
+        collected.declare(fields.subject, fields, "metadata", "name")
+        metadata = decoded.metadata
+        collected.objects[kind][metadata.namespace, metadata.name] = decoded
+    elif (group, kind) == ("", "Endpoints"):
+        fields = decode.open_object(document, kind)
+        collected.mirrored += decode_services.decode_endpoints(fields)
+        collected.declare(fields.subject, fields, "metadata", "name")
+    elif (group, kind) == ("", "ConfigMap"):
+        fields = decode.open_object(document, kind)
+        collected.declare(fields.subject, fields, "metadata", "name")
+        _collect_config_map(collected, fields)
+    elif (group, kind) == agents.KUBE_PROXY:
+        _collect_kube_proxy(collected, Fields(document, kind, (), document.value))
+    else:
+        known = any(kind == each for _, each in _DECODERS)
+        collected.ignored[f"{kind}.{group}" if known else kind] += 1
+
+
+def _group_and_kind(document: Document) -> tuple[str, str]:
+    fields = Fields(document, "object", (), document.value)
+    fields.subject = fields.string("kind") or "object"
+    kind = fields.required("kind")
+    group, _, version = fields.required("apiVersion").rpartition("/")
+    if not group and version != "v1":
+        fields.fail(f"apiVersion {version}, but v1 expected", "apiVersion")
+    return group, kind
+
+
+def _collect_config_map(collected: _Collected, fields: Fields) -> None:
+    name = fields.subject.removeprefix("ConfigMap ")
+    if name == "kube-system/kube-proxy":
+        config = agents.embedded(fields, "config.conf")
+        if config is not None:
+            _collect_kube_proxy(collected, config)
+    elif name.endswith("/kube-flannel-cfg"):
+        config = agents.embedded(fields, "net-conf.json")
+        if config is not None:
+            collected.flannel = agents.check_flannel(config)
+    else:
+        collected.ignored["ConfigMap"] += 1
+
+
+def _collect_kube_proxy(collected: _Collected, fields: Fields) -> None:
+    collected.declare("KubeProxyConfiguration", fields)
+    collected.kube_proxy = agents.check_kube_proxy(fields)
+
+
+def _cluster(collected: _Collected) -> Cluster:
+    """Sorted by name, so that the order of files changes nothing."""
+    found = {kind: dict(sorted(each.items())) for kind, each in collected.objects.items()}
+    return Cluster(
+        nodes={name: node for (_, name), node in found["Node"].items()},
+        namespaces={name: namespace for (_, name), namespace in found["Namespace"].items()},
+        pods=found["Pod"],
+        services=found["Service"],
+        endpoint_slices=found["EndpointSlice"],
+        kube_proxy=collected.kube_proxy,
+        flannel=collected.flannel,
+        ignored=dict(sorted(collected.ignored.items())),
+    )
