@@ -169,7 +169,7 @@ ALIASES: dict[tuple[str, str], tuple[str, int]] = {
 # Options whose value is text: it may begin with a dash or be `!`.  iptables-save quotes the
 # first kind unless it is a plain word, the second always.
 SAVED_AS_STRING = frozenset(
-    [
+    (
         "--comment",
         "--helper",
         "--log-prefix",
@@ -178,9 +178,9 @@ SAVED_AS_STRING = frozenset(
         "--nfacct-name",
         "--led-trigger-id",
         "--path",
-    ]
+    )
 )
-ALWAYS_QUOTED = frozenset(["--string", "--hex-string", "--u32", "--bytecode"])
+ALWAYS_QUOTED = frozenset(("--string", "--hex-string", "--u32", "--bytecode"))
 TEXT = SAVED_AS_STRING | ALWAYS_QUOTED
 
 # The match that `-p NAME --option` loads by itself (xshared.c, find_proto, v1.8.9).

@@ -1,0 +1,143 @@
+"""A node's folder: one file per tool, holding what the tool prints.
+
+`read_node` and `write_node` are inverses, and either reads what the other, or the tool
+itself, wrote.  A file that is not there says that there is nothing of its kind.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from dataplane.errors import Source, UsageError
+from dataplane.node import (
+    addresses,
+    conntrack,
+    fdb,
+    iptables,
+    links,
+    neighbours,
+    routes,
+    rules,
+    sysctl,
+)
+from dataplane.node.state import NodeState, Route
+
+Warn = Callable[[str], None]
+
+FILES = (
+    "iptables-save",
+    "ip6tables-save",
+    "links.json",
+    "addresses.json",
+    "routes.json",
+    "routes6.json",
+    "rules.json",
+    "rules6.json",
+    "neighbours.json",
+    "fdb.json",
+    "sysctl",
+    "conntrack",
+)
+NOT_MODELLED = ("ipset-save", "ipvsadm-save")
+
+
+def read_node(name: str, path: str | Path, warn: Warn) -> NodeState:
+    """The node whose tools wrote the files of the folder `path`.
+
+    warn    told of what is left out or suspicious
+    raises  UsageError where there is no such folder; ParseError of its files
+    """
+    folder = Path(path)
+    texts = {file: _read(folder / file) for file in FILES if (folder / file).is_file()}
+    if not texts:
+        raise UsageError(
+            f"node {name}: {folder} is not a node's folder; at least one of"
+            f" {', '.join(FILES)} was expected in it"
+        )
+    for file in NOT_MODELLED:
+        if (folder / file).is_file() and _read(folder / file).strip():
+            warn(f"{folder / file}: not modelled yet, left out")
+    return _node(name, folder, texts, warn)
+
+
+def _read(path: Path) -> str:
+    # Comments of rules may hold any bytes; they go back out as they came in.
+    try:
+        return path.read_bytes().decode("utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise UsageError(f"cannot read: {error.strerror}", Source(str(path), 0)) from None
+
+
+def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn) -> NodeState:
+    def at(file: str) -> tuple[str, str]:
+        return texts.get(file, ""), str(folder / file)
+
+    return NodeState(
+        name=name,
+        links=links.parse(*at("links.json")),
+        addresses=addresses.parse(*at("addresses.json")),
+        routes=_unique(
+            routes.parse(*at("routes.json")) + routes.parse(*at("routes6.json"), family=6)
+        ),
+        rules=rules.parse(*at("rules.json")) + rules.parse(*at("rules6.json"), family=6),
+        neighbours=neighbours.parse(*at("neighbours.json")),
+        fdb=fdb.parse(*at("fdb.json")),
+        iptables=iptables.parse(*at("iptables-save"), family=4, warn=warn),
+        ip6tables=iptables.parse(*at("ip6tables-save"), family=6, warn=warn),
+        sysctls=sysctl.parse(*at("sysctl")),
+        conntrack=conntrack.parse(*at("conntrack")),
+        source=Source(str(folder), 0),
+    )
+
+
+def _unique(found: tuple[Route, ...]) -> tuple[Route, ...]:
+    """`ip -j route show table all` lists IPv6 routes too, which routes6.json then repeats."""
+    return tuple(dict.fromkeys(found))
+
+
+def write_node(state: NodeState, path: str | Path, counters: bool = False) -> None:
+    """Write the files for which the node has something, and remove the others.
+
+    Each file appears whole or not at all.
+    raises  UsageError where the folder cannot be written
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in _texts(state, counters).items():
+            if text:
+                _replace(folder / file, text)
+            else:
+                (folder / file).unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot write node {state.name}: {error}") from None
+
+
+def _texts(state: NodeState, counters: bool) -> dict[str, str]:
+    """File to text; "" where there is nothing to hold."""
+    routes4 = [route for route in state.routes if route.dst.version == 4]
+    routes6 = [route for route in state.routes if route.dst.version == 6]
+    rules4 = [rule for rule in state.rules if rule.family == 4]
+    rules6 = [rule for rule in state.rules if rule.family == 6]
+    return {
+        "iptables-save": iptables.render(state.iptables, counters) if state.iptables.tables else "",
+        "ip6tables-save": iptables.render(state.ip6tables, counters)
+        if state.ip6tables.tables
+        else "",
+        "links.json": links.render(state.links) if state.links else "",
+        "addresses.json": addresses.render(state.addresses) if state.addresses else "",
+        "routes.json": routes.render(routes4) if routes4 else "",
+        "routes6.json": routes.render(routes6) if routes6 else "",
+        "rules.json": rules.render(rules4) if rules4 else "",
+        "rules6.json": rules.render(rules6) if rules6 else "",
+        "neighbours.json": neighbours.render(state.neighbours) if state.neighbours else "",
+        "fdb.json": fdb.render(state.fdb) if state.fdb else "",
+        "sysctl": sysctl.render(state.sysctls) if state.sysctls else "",
+        "conntrack": conntrack.render(state.conntrack) if state.conntrack else "",
+    }
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(text.encode("utf-8", errors="surrogateescape"))
+    temporary.replace(path)

@@ -1,0 +1,36 @@
+"""Kernel settings: the lines of `sysctl -a`, `a.b.c = value`."""
+
+from collections.abc import Mapping
+
+from dataplane.errors import ParseError, Source
+
+
+def parse(text: str, path: str) -> dict[str, str]:
+    """Dotted name to value, its inner space made single blanks; the last of a name counts.
+
+    `sysctl: …` lines, which sysctl writes about what it may not read, are passed over.
+    """
+    settings: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if not line or line[0] in "#;" or line.startswith("sysctl: "):
+            continue
+        name, equals, value = line.partition("=")
+        name = name.strip().removeprefix("-")
+        if not equals or not name or any(letter.isspace() for letter in name):
+            raise ParseError(
+                f"cannot read {line[:60]!r}; 'a.b.c = value' was expected", Source(path, number)
+            )
+        settings[_dotted(name)] = " ".join(value.split())
+    return settings
+
+
+def _dotted(name: str) -> str:
+    """`net/ipv4/conf/eth0.5/forwarding` is `net.ipv4.conf.eth0/5.forwarding`: the separator
+    that stands first is the one between names (sysctl(8))."""
+    first = next((letter for letter in name if letter in "./"), ".")
+    return name.translate({ord("/"): ".", ord("."): "/"}) if first == "/" else name
+
+
+def render(settings: Mapping[str, str]) -> str:
+    return "".join(f"{name} = {value}".rstrip() + "\n" for name, value in settings.items())
