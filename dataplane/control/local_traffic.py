@@ -1,0 +1,36 @@
+"""How kube-proxy tells pods' own traffic from traffic of others (detectLocalMode)."""
+
+from dataclasses import replace
+
+from dataplane.control.kube_proxy import KubeProxyOptions, ProxyHost
+from dataplane.node.iptables import Interface, Prefix, Rule
+
+Detector = Prefix | Interface | None  # None: kube-proxy cannot tell, and writes no such rule
+
+
+def detector(options: KubeProxyOptions, host: ProxyHost, family: int) -> Detector:
+    if options.detect_local_mode == "BridgeInterface":
+        return Interface(options.bridge_interface) if options.bridge_interface else None
+    if options.detect_local_mode == "InterfaceNamePrefix":
+        name = options.interface_name_prefix
+        return Interface(name + "+") if name else None
+    node_cidr = options.detect_local_mode == "NodeCIDR"
+    networks = host.node.pod_cidrs if node_cidr else options.cluster_cidrs
+    network = next((network for network in networks if network.version == family), None)
+    return Prefix(network) if network else None
+
+
+def from_pods(rule: Rule, pods: Detector) -> Rule:
+    return _narrowed(rule, pods, negated=False)
+
+
+def from_others(rule: Rule, pods: Detector) -> Rule:
+    return _narrowed(rule, pods, negated=True)
+
+
+def _narrowed(rule: Rule, pods: Detector, *, negated: bool) -> Rule:
+    if isinstance(pods, Prefix):
+        return replace(rule, src=replace(pods, negated=negated))
+    if isinstance(pods, Interface):
+        return replace(rule, in_interface=replace(pods, negated=negated))
+    return rule
