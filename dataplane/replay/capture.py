@@ -1,0 +1,217 @@
+"""Captures as arrays: open them, find their frames, bring them into one order.
+
+A frame of a capture is a row of a FRAME array and stays where it is in the file, which is
+mapped.  `Frames` holds the frames of all captures of a replay in the order in which they
+happened, each with the file and the packet number it has there, as tcpdump and Wireshark
+count.  The walk reads them window by window as Ethernet (`Frames.ethernet`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _fastpath.capture import MAX_FRAME, FrameFlag, Status
+from _fastpath.capture import scan as scan_batch
+from _fastpath.capture_frames import MAX_GROWTH, Buffers, to_ethernet
+from dataplane.errors import CaptureError, Source
+from dataplane.replay import linktypes
+from dataplane.replay.capture_file import Bytes, read_bytes
+
+Array = NDArray[Any]
+
+# The structs of _fastpath/capture.pxd, where the fields are explained.
+FRAME = np.dtype([
+    ("time_ns", "u8"), ("offset", "u8"), ("captured", "u4"), ("length", "u4"),
+    ("interface", "u4"), ("linktype", "u2"), ("flags", "u2"),
+])  # fmt: skip
+INTERFACE = np.dtype([
+    ("time_offset_s", "i8"), ("snaplen", "u4"), ("linktype", "u2"), ("resolution", "u1"),
+    ("unused", "u1"),
+])  # fmt: skip
+CURSOR = np.dtype([
+    ("offset", "u8"), ("last_ns", "u8"), ("found", "u4"), ("interfaces", "u4"), ("section", "u4"),
+    ("format", "u1"), ("big_endian", "u1"), ("record_bytes", "u1"), ("lengths", "u1"),
+])  # fmt: skip
+
+BATCH_FRAMES = 1 << 16
+
+CORRUPT = {
+    Status.BAD_VERSION: "a version that is not known (pcap 2.x and pcapng 1.0 are)",
+    Status.BAD_FRAME: f"a frame longer than its block or than {MAX_FRAME} bytes",
+    Status.BAD_BLOCK: "a block whose length cannot be right",
+    Status.BAD_SECTION: "a section header without a byte-order magic",
+    Status.BAD_OPTION: "an interface option whose length cannot be right",
+    Status.NO_INTERFACE: "a packet of an interface that was not described",
+}
+ODDITIES = {
+    FrameFlag.FRAME_LATE: "has a fraction of one second or more; carried into the seconds",
+    FrameFlag.FRAME_TIMELESS: "has no time; the time of the packet before is used",
+    FrameFlag.FRAME_CLAMPED: "has a time before 1970 or after 2554; the nearest one is used",
+    FrameFlag.FRAME_RAISED: "is said to be shorter than what was captured of it",
+}
+
+
+class Scan(NamedTuple):
+    frames: Array  # (n,) FRAME, in file order
+    interfaces: Array  # (m,) INTERFACE, over all sections
+    status: Status
+    offset: int  # where the scan ended
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One capture file."""
+
+    path: str
+    data: Bytes
+    frames: Array  # (n,) FRAME, in file order
+    interfaces: Array  # (m,) INTERFACE
+    warnings: list[str]  # each begins with the path
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of some captures in the order in which they happened."""
+
+    captures: Sequence[Capture]
+    records: Array  # (n,) FRAME; offsets are into the data of the frame's capture
+    source: Array  # (n,) uint32, index into captures
+    number: Array  # (n,) uint32, 1-based within its capture
+    buffers: Buffers = field(repr=False)  # the captures' data, for kernels
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [warning for capture in self.captures for warning in capture.warnings]
+
+    def where(self, index: int) -> Source:
+        """File and packet number: `client.pcap:17`."""
+        return Source(self.captures[self.source[index]].path, int(self.number[index]))
+
+    def raw(self, index: int) -> bytes:
+        """A frame as it stands in its file."""
+        record = self.records[index]
+        offset, captured = int(record["offset"]), int(record["captured"])
+        return bytes(self.captures[self.source[index]].data[offset : offset + captured])
+
+    def ethernet(self, start: int = 0, stop: int | None = None) -> tuple[Array, Array]:
+        """Frames start:stop as Ethernet: (n,) FRAME, and the uint8 array they lie in.
+
+        A frame too short for its link type is FRAME_FORMLESS and has no bytes.
+        """
+        records = self.records[start:stop]
+        written = np.empty(len(records), FRAME)
+        size = int(records["captured"].sum(dtype=np.uint64)) + MAX_GROWTH * len(records)
+        data = np.empty(size, np.uint8)
+        to_ethernet(records, self.source[start:stop], self.buffers, data, written)
+        return written, data
+
+
+def open_captures(paths: Sequence[str]) -> Frames:
+    """All frames of some capture files (`-` is standard input), merged by time.
+
+    Raises CaptureError if one cannot be read, is corrupt, or has a link type other than
+    those of _fastpath.capture.LinkType.
+    """
+    return merge([read(path) for path in paths])
+
+
+def read(path: str) -> Capture:
+    """One capture file.  Raises CaptureError as open_captures does."""
+    data, warnings = read_bytes(path)
+    source = Source(path, 0)
+    if len(data) == 0:
+        return Capture(path, data, *_nothing(), [f"{path}: the file is empty"])
+    found = scan(data)
+    if found.status == Status.NOT_CAPTURE:
+        raise CaptureError("neither pcap nor pcapng", source)
+    if found.status in CORRUPT:
+        message = f"corrupt at byte {found.offset}: {CORRUPT[found.status]}"
+        raise CaptureError(message, source)
+    _check_linktypes(found.frames, source)
+    warnings += _oddities(found)
+    return Capture(
+        path, data, found.frames, found.interfaces, [f"{path}: {text}" for text in warnings]
+    )
+
+
+def _nothing() -> tuple[Array, Array]:
+    return np.zeros(0, FRAME), np.zeros(0, INTERFACE)
+
+
+def scan(data: Bytes, batch_frames: int = BATCH_FRAMES) -> Scan:
+    """Where the frames of a capture lie, up to its end or to where it is corrupt."""
+    cursor = np.zeros(1, CURSOR)
+    interfaces = np.zeros(1, INTERFACE)
+    batch = np.zeros(batch_frames, FRAME)
+    batches = []
+    status = Status.MORE
+    while status in (Status.MORE, Status.MORE_INTERFACES):
+        found, status = scan_batch(data, batch, interfaces, cursor)
+        batches.append(batch[:found].copy())
+        if status == Status.MORE_INTERFACES:
+            interfaces = np.concatenate([interfaces, np.zeros_like(interfaces)])
+    described = int(cursor["interfaces"][0])
+    return Scan(
+        np.concatenate(batches), interfaces[:described], Status(status), int(cursor["offset"][0])
+    )
+
+
+def _check_linktypes(frames: Array, source: Source) -> None:
+    for linktype in np.unique(frames["linktype"]).tolist():
+        if linktype not in linktypes.SUPPORTED:
+            first = int(np.argmax(frames["linktype"] == linktype)) + 1
+            readable = ", ".join(linktypes.describe(known) for known in sorted(linktypes.SUPPORTED))
+            raise CaptureError(
+                f"packet {first} has link type {linktypes.describe(linktype)}, "
+                f"but only these are read: {readable}",
+                source,
+            )
+
+
+def _oddities(found: Scan) -> list[str]:
+    frames, times = found.frames, found.frames["time_ns"]
+    warnings = []
+    if found.status == Status.TRUNCATED:
+        is_cut = len(frames) and frames["flags"][-1] & FrameFlag.FRAME_CUT
+        kept = (
+            f"; {frames['captured'][-1]} bytes of packet {len(frames)} are kept" if is_cut else ""
+        )
+        warnings.append(f"the file ends within the record at byte {found.offset}{kept}")
+    for flag, text in ODDITIES.items():
+        warnings += _count(frames["flags"] & flag != 0, text)
+    backwards = np.zeros(len(times), bool)
+    backwards[1:] = times[1:] < times[:-1]
+    return warnings + _count(backwards, "is earlier than the packet before it")
+
+
+def _count(is_odd: Array, text: str) -> list[str]:
+    """`packet 3 is odd`, and how many more are; nothing if none is."""
+    count = int(is_odd.sum())
+    if count == 0:
+        return []
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    return [f"packet {int(np.argmax(is_odd)) + 1} {text}{more}"]
+
+
+def merge(captures: Sequence[Capture]) -> Frames:
+    """Frames of all captures by time, and for equal times by the order of the captures.
+
+    The frames of one capture keep their order even where its time goes back, as mergecap
+    keeps it: a frame is due when no earlier frame of its own file is still to come.
+    """
+    records = np.concatenate([_nothing()[0], *(capture.frames for capture in captures)])
+    counts = [len(capture.frames) for capture in captures]
+    source = np.repeat(np.arange(len(captures), dtype=np.uint32), counts)
+    number = np.concatenate([np.arange(1, count + 1, dtype=np.uint32) for count in [0, *counts]])
+    if len(captures) > 1:
+        due = [np.maximum.accumulate(capture.frames["time_ns"]) for capture in captures]
+        order = np.argsort(np.concatenate(due), kind="stable")
+        records, source, number = records[order], source[order], number[order]
+    buffers = Buffers([capture.data for capture in captures])
+    return Frames(tuple(captures), records, source, number, buffers)
