@@ -1,6 +1,5 @@
 """What the agents of the cluster are told: kube-proxy's and flannel's configuration."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from dataplane.cluster import documents
@@ -21,7 +20,7 @@ def embedded(config_map: Fields, key: str) -> Fields | None:
         return None
     where = data.document.source_of((*data.path, key))
     try:
-        found = next(_documents(text, where.path), None)
+        found = next(documents.parse(text, where.path), None)
     except DataplaneError as error:
         message = str(error).removeprefix(f"{error.source}: ")
         data.fail(f"{key}: {message}", key)
@@ -64,7 +63,3 @@ def _check_node_port_addresses(fields: Fields) -> None:
     for index, text in enumerate(fields.strings("nodePortAddresses")):
         if text != "primary":
             fields.check("nodePortAddresses", text, network, index)
-
-
-def _documents(text: str, path: str) -> Iterator[Document]:
-    return documents.parse(text, path)

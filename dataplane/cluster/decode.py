@@ -4,10 +4,9 @@ Services and EndpointSlices are in `decode_services`.  Everything not read here 
 as an API server ignores what it has no use for.
 """
 
-from ipaddress import IPv4Address
-
 from dataplane.cluster.documents import Document
-from dataplane.cluster.fields import Fields
+from dataplane.cluster.fields import Fields, dotted
+from dataplane.cluster.labels import annotation_map, label_map
 from dataplane.cluster.objects import (
     Address,
     ContainerPort,
@@ -22,8 +21,6 @@ from dataplane.cluster.validate import (
     address,
     dns_label,
     dns_subdomain,
-    label_key,
-    label_value,
     network,
     port_name,
     port_number,
@@ -56,8 +53,8 @@ def decode_metadata(fields: Fields, kind: str) -> Metadata:
     return Metadata(
         name=name,
         namespace=namespace,
-        labels=labels(metadata, "labels"),
-        annotations=_annotations(metadata),
+        labels=label_map(metadata, "labels"),
+        annotations=annotation_map(metadata, "annotations"),
         source=fields.document.source,
     )
 
@@ -100,19 +97,6 @@ def decode_pod(fields: Fields) -> Pod:
     )
 
 
-def labels(fields: Fields, key: str) -> dict[str, str]:
-    """Labels or a selector of labels."""
-    found = fields.string_map(key)
-    for name, value in found.items():
-        try:
-            label_key(name)
-            label_value(value)
-        except ValueError as error:
-            hint = "; render the template first" if "{{" in value else ""
-            fields.fail(f"{key}: {error}{hint}", key, name)
-    return dict(found)
-
-
 def addresses_of_one_family_each(fields: Fields, key: str, found: tuple[Address, ...]) -> None:
     """At most one address of each family, as in podIPs and clusterIPs."""
     versions = [address.version for address in found]
@@ -124,19 +108,10 @@ def ports_are_unique(fields: Fields, key: str, names: list[str]) -> None:
     """No name twice; each has one where there are several."""
     for index, name in enumerate(names):
         if not name and len(names) > 1:
-            fields.fail(f"{key}[{index}]: name is missing, needed where there are several ports")
+            where = dotted((*fields.path, key, index))
+            fields.fail(f"{where}: name is missing, one of several ports needs it", key, index)
         if name in names[:index]:
-            fields.fail(f"{key}[{index}]: duplicate port name {name!r}", key, index, "name")
-
-
-def _annotations(metadata: Fields) -> dict[str, str]:
-    found = metadata.string_map("annotations")
-    for name in found:
-        try:
-            label_key(name.lower())
-        except ValueError as error:
-            metadata.fail(f"annotations: {error}", "annotations", name)
-    return dict(found)
+            fields.fail(f"duplicate port name {name}", key, index, "name")
 
 
 def _pod_cidrs(spec: Fields) -> tuple[Network, ...]:
@@ -193,7 +168,7 @@ def _ports_of(container: Fields) -> list[ContainerPort]:
     names = [port.name for port in ports if port.name]
     for index, port in enumerate(ports):
         if port.name and names.count(port.name) > 1:
-            container.fail(f"duplicate port name {port.name!r}", "ports", index, "name")
+            container.fail(f"duplicate port name {port.name}", "ports", index, "name")
     return ports
 
 
@@ -231,7 +206,3 @@ def _owner(metadata: Fields) -> str:
         if reference.boolean("controller"):
             return f"{reference.required('kind')}/{reference.required('name')}"
     return ""
-
-
-def is_ipv4(value: Address) -> bool:
-    return isinstance(value, IPv4Address)

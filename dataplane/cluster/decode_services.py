@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dataplane.cluster.decode import (
     addresses_of_one_family_each,
     decode_metadata,
-    labels,
     port,
     ports_are_unique,
 )
+from dataplane.cluster.endpoints import MANAGED_BY, SERVICE_NAME
 from dataplane.cluster.fields import Fields
+from dataplane.cluster.labels import label_map
 from dataplane.cluster.objects import (
     Address,
     Endpoint,
@@ -31,7 +32,6 @@ from dataplane.cluster.validate import (
     port_number,
 )
 
-SERVICE_NAME = "kubernetes.io/service-name"
 TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 POLICIES = ("Cluster", "Local")
 DEFAULT_AFFINITY_SECONDS = 10800  # pkg/apis/core/types.go, DefaultClientIPServiceAffinitySeconds
@@ -47,12 +47,13 @@ def decode_service(fields: Fields) -> Service:
         cluster_ips=cluster_ips,
         headless=headless,
         ports=_service_ports(spec, kind),
-        selector=labels(spec, "selector"),
+        selector=label_map(spec, "selector"),
         external_ips=_external_ips(spec),
         session_affinity_seconds=_affinity_seconds(spec),
         internal_traffic_policy=spec.choice("internalTrafficPolicy", POLICIES, "Cluster"),
         external_traffic_policy=spec.choice("externalTrafficPolicy", POLICIES, "Cluster"),
         publish_not_ready_addresses=spec.boolean("publishNotReadyAddresses"),
+        ip_families=_ip_families(spec, cluster_ips),
         load_balancer_ips=_load_balancer_ips(fields),
         load_balancer_source_ranges=_source_ranges(spec),
         traffic_distribution=spec.string("trafficDistribution"),
@@ -116,15 +117,30 @@ def _cluster_ips(spec: Fields) -> tuple[tuple[Address, ...], bool]:
     return found, False
 
 
+def _ip_families(spec: Fields, cluster_ips: tuple[Address, ...]) -> tuple[str, ...]:
+    families = spec.strings("ipFamilies")
+    for index, family in enumerate(families):
+        if family not in ("IPv4", "IPv6") or family in families[:index]:
+            spec.fail("spec.ipFamilies: expected IPv4 or IPv6, each once", "ipFamilies", index)
+    for family, each in zip(families, cluster_ips, strict=False):
+        if family != f"IPv{each.version}":
+            spec.fail(f"clusterIP {each}, but ipFamilies says {family}", "clusterIP")
+    return families
+
+
 def _service_ports(spec: Fields, kind: str) -> tuple[ServicePort, ...]:
     entries = list(spec.mappings("ports"))
     ports = tuple(_service_port(entry, kind) for entry in entries)
     ports_are_unique(spec, "ports", [each.name for each in ports])
-    seen: dict[tuple[str, int], int] = {}
-    for index, each in enumerate(ports):
-        if seen.setdefault((each.protocol, each.port), index) != index:
-            spec.fail(f"duplicate port {each.port}/{each.protocol}", "ports", index, "port")
+    _check_once(spec, "port", [(each.port, each.protocol) for each in ports])
+    _check_once(spec, "nodePort", [(each.node_port, each.protocol) for each in ports])
     return ports
+
+
+def _check_once(spec: Fields, key: str, numbers: list[tuple[int, str]]) -> None:
+    for index, (number, protocol) in enumerate(numbers):
+        if number and (number, protocol) in numbers[:index]:
+            spec.fail(f"duplicate {key} {number}/{protocol}", "ports", index, key)
 
 
 def _service_port(entry: Fields, kind: str) -> ServicePort:
@@ -303,7 +319,7 @@ def _legacy(subset: Fields) -> Iterator[Endpoint]:
 def _mirror_metadata(metadata: Metadata, suffix: str) -> Metadata:
     own = {
         SERVICE_NAME: metadata.name,
-        "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+        MANAGED_BY: "endpointslicemirroring-controller.k8s.io",
     }
     return Metadata(
         name=f"{metadata.name}-mirrored-ipv{suffix}",

@@ -7,7 +7,7 @@ from typing import Any
 from dataplane.cluster import agents, decode, decode_services, derive, documents
 from dataplane.cluster.documents import Document
 from dataplane.cluster.fields import Fields
-from dataplane.cluster.objects import Cluster, EndpointSlice
+from dataplane.cluster.objects import Cluster, EndpointSlice, Service
 from dataplane.errors import Source
 
 Warn = Callable[[str], None]
@@ -47,15 +47,19 @@ class _Collected:
     def __init__(self) -> None:
         self.objects: dict[str, dict[Key, Any]] = {kind: {} for _, kind in _DECODERS}
         self.mirrored: list[EndpointSlice] = []  # from Endpoints; used where slices are missing
-        self.declared: dict[str, Source] = {}
+        self.claimed: dict[str, Source] = {}
         self.ignored: Counter[str] = Counter()
         self.kube_proxy: dict[str, Any] = {}
         self.flannel: dict[str, Any] = {}
 
-    def declare(self, what: str, fields: Fields, *steps: str) -> None:
-        first = self.declared.setdefault(what, fields.document.source)
+    def declare(self, fields: Fields) -> None:
+        self.claim(fields.subject, fields, "already declared at", "metadata", "name")
+
+    def claim(self, what: str, fields: Fields, problem: str, *steps: str | int) -> None:
+        """Only one may have `what`."""
+        first = self.claimed.setdefault(what, fields.document.source)
         if first is not fields.document.source:
-            fields.fail(f"already declared at {first}", *steps)
+            fields.fail(f"{problem} {first}", *steps)
 
 
 def _build(found: Iterable[Document], warn: Warn) -> Cluster:
@@ -79,22 +83,36 @@ def _collect(collected: _Collected, document: Document) -> None:
     if (group, kind) in _DECODERS:
         fields = decode.open_object(document, kind)
         decoded = _DECODERS[group, kind](fields)
-        collected.declare(fields.subject, fields, "metadata", "name")
+        collected.declare(fields)
         metadata = decoded.metadata
         collected.objects[kind][metadata.namespace, metadata.name] = decoded
+        if kind == "Service":
+            _allocate(collected, decoded, fields)
     elif (group, kind) == ("", "Endpoints"):
         fields = decode.open_object(document, kind)
         collected.mirrored += decode_services.decode_endpoints(fields)
-        collected.declare(fields.subject, fields, "metadata", "name")
+        collected.declare(fields)
     elif (group, kind) == ("", "ConfigMap"):
         fields = decode.open_object(document, kind)
-        collected.declare(fields.subject, fields, "metadata", "name")
+        collected.declare(fields)
         _collect_config_map(collected, fields)
     elif (group, kind) == agents.KUBE_PROXY:
         _collect_kube_proxy(collected, Fields(document, kind, (), document.value))
     else:
         known = any(kind == each for _, each in _DECODERS)
         collected.ignored[f"{kind}.{group}" if known else kind] += 1
+
+
+def _allocate(collected: _Collected, service: Service, fields: Fields) -> None:
+    """Cluster IPs and node ports belong to one Service (pkg/registry/core/service/storage)."""
+    for ip in service.cluster_ips:
+        problem = f"clusterIP {ip} is already taken at"
+        collected.claim(f"clusterIP {ip}", fields, problem, "spec", "clusterIP")
+    for index, port in enumerate(service.ports):
+        if port.node_port:
+            what = f"nodePort {port.node_port}/{port.protocol}"
+            steps = ("spec", "ports", index, "nodePort")
+            collected.claim(what, fields, f"{what} is already taken at", *steps)
 
 
 def _group_and_kind(document: Document) -> tuple[str, str]:
@@ -122,7 +140,7 @@ def _collect_config_map(collected: _Collected, fields: Fields) -> None:
 
 
 def _collect_kube_proxy(collected: _Collected, fields: Fields) -> None:
-    collected.declare("KubeProxyConfiguration", fields)
+    collected.claim("KubeProxyConfiguration", fields, "already given at")
     collected.kube_proxy = agents.check_kube_proxy(fields)
 
 

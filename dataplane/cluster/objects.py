@@ -80,6 +80,7 @@ class Service:
     internal_traffic_policy: str = "Cluster"  # Cluster | Local
     external_traffic_policy: str = "Cluster"
     publish_not_ready_addresses: bool = False
+    ip_families: tuple[str, ...] = ()  # IPv4, IPv6, in order of preference
     load_balancer_ips: tuple[Address, ...] = ()  # status.loadBalancer.ingress, ipMode VIP
     load_balancer_source_ranges: tuple[Network, ...] = ()
     traffic_distribution: str = ""  # PreferClose | PreferSameZone | PreferSameNode
