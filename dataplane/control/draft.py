@@ -57,7 +57,7 @@ class Draft:
             fdb=tuple(self.fdb),
             iptables=self.iptables.freeze(),
             ip6tables=self.ip6tables.freeze(),
-            sysctls=dict(self.sysctls),
+            sysctls=dict(sorted(self.sysctls.items())),
             kernel=self.node.kernel_version,
             source=self.node.metadata.source,
         )

@@ -6,6 +6,7 @@ from ipaddress import ip_interface, ip_network
 from typing import Any
 
 from dataplane.cluster.objects import Address, Network, Node
+from dataplane.control import kube_proxy_conntrack
 from dataplane.errors import ObjectError, UsageError
 
 DETECT_LOCAL_MODES = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
@@ -24,6 +25,9 @@ class KubeProxyOptions:
     masquerade_bit: int = 14
     localhost_node_ports: bool = True
     node_port_addresses: tuple[str, ...] = ()  # CIDRs, or the word "primary"
+    conntrack_sysctls: Mapping[str, str] = field(
+        default_factory=lambda: kube_proxy_conntrack.sysctls({})
+    )
 
     @property
     def masquerade_mark(self) -> int:
@@ -53,6 +57,7 @@ class ProxyHost:
     node: Node
     addresses: tuple[Address, ...] = ()  # of all its devices, the loopback's too
     nfacct: bool = True  # the kernel has xt_nfacct, and kube-proxy could make its counters
+    random_fully: bool = True  # iptables knows MASQUERADE --random-fully (1.6.2)
     sysctls: Mapping[str, str] = field(default_factory=dict)
 
     def node_ip(self, family: int) -> Address | None:
@@ -60,7 +65,7 @@ class ProxyHost:
 
     @property
     def tcp_be_liberal(self) -> bool:
-        return self.sysctls.get("net.netfilter.nf_conntrack_tcp_be_liberal", "0") != "0"
+        return self.sysctls.get(kube_proxy_conntrack.LIBERAL, "0") != "0"
 
 
 def options(configuration: Mapping[str, Any]) -> KubeProxyOptions:
@@ -80,6 +85,7 @@ def options(configuration: Mapping[str, Any]) -> KubeProxyOptions:
         masquerade_bit=_masquerade_bit(iptables),
         localhost_node_ports=_boolean(iptables, "localhostNodePorts", True),
         node_port_addresses=_node_port_addresses(configuration),
+        conntrack_sysctls=kube_proxy_conntrack.sysctls(_mapping(configuration, "conntrack")),
     )
 
 

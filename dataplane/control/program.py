@@ -12,13 +12,13 @@ from dataplane.control import (
     kube_proxy,
     placement,
     proxy_iptables,
+    proxy_sync,
     underlay,
 )
 from dataplane.control.draft import Draft
 from dataplane.control.flannel_config import FlannelConfig
 from dataplane.control.flannel_lease import Lease
 from dataplane.control.kube_proxy import KubeProxyOptions, ProxyHost
-from dataplane.control.proxy_sync import has_localhost_node_ports
 from dataplane.errors import UsageError
 from dataplane.node.state import NodeState
 
@@ -91,7 +91,6 @@ def _program_node(plan: _Plan, own: Lease) -> NodeState:
 def _write_proxy(plan: _Plan, draft: Draft) -> None:
     addresses = tuple(address.local for address in draft.addresses)
     host = ProxyHost(draft.node, addresses, sysctls=draft.sysctls)
+    draft.sysctls.update(proxy_sync.sysctls(plan.options, host))
     for family, tables in ((4, draft.iptables), (6, draft.ip6tables)):
         proxy_iptables.write(tables, plan.cluster, host, plan.options, family)
-    if has_localhost_node_ports(plan.options, host):
-        draft.sysctls["net.ipv4.conf.all.route_localnet"] = "1"

@@ -64,7 +64,7 @@ def _write_masquerade(sync: Sync) -> None:
         Rule(matches=(mark(bit, negated=True),), target=jump("RETURN")),
         # Flips the bit off: the packet may come this way again, wrapped in VXLAN.
         Rule(target=set_xmark(bit, 0)),
-        Rule(matches=required, target=masquerade()),
+        Rule(matches=required, target=masquerade(random_fully=sync.host.random_fully)),
     )
 
 

@@ -87,8 +87,8 @@ def set_xmark(value: int, mask: int) -> Target:
     return Target("MARK", (Option("--set-xmark", (f"{value:#x}/{mask:#x}",)),))
 
 
-def masquerade() -> Target:
-    return Target("MASQUERADE", (Option("--random-fully"),))
+def masquerade(*, random_fully: bool = True) -> Target:
+    return Target("MASQUERADE", (Option("--random-fully"),) if random_fully else ())
 
 
 def dnat(destination: str) -> Target:
