@@ -15,6 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from dataplane.cluster.load import load
+from dataplane.control.program import program
 from dataplane.node.state import NodeState
 from tests.kernel.dumps import dump
 from tests.kernel.namespaces import Host, Lab, Pod, build, restore_rules
@@ -27,13 +29,14 @@ WEB = "http://10.96.10.10/"
 EMPTY = "http://10.96.10.99/"
 NODE_PORT = "http://192.168.50.11:30080/"
 DNS = "10.96.0.10"
+IPV4 = b"\x08\x00"
 ENOUGH, TOO_MANY = 8, 60  # connections per client: endpoints are chosen at random
 PodNames = Mapping[str, str]  # address -> namespace/name
 
 
 def record(nodes: Mapping[str, NodeState], names: PodNames, folder: Path) -> None:
     with build(nodes, [OUTSIDE]) as lab:
-        pods = {names[str(pod.address.ip)]: pod for pod in lab.pods.values() if pod.address}
+        pods = named(lab, names)
         set_offloads(lab, pods)
         start_servers(pods)
         warm_up(lab)
@@ -41,12 +44,20 @@ def record(nodes: Mapping[str, NodeState], names: PodNames, folder: Path) -> Non
         for name, node in lab.nodes.items():  # counters and connections: the recorded ones alone
             restore_rules(node, nodes[name])
             node.run("conntrack", "-F")
-        with Taps(places, frames=8192) as taps:
+        with Taps(places, frames=4096) as taps:
             talk(lab, pods)
             frames = taps.drain(quiet_seconds=0.5)
+        check_quiet(frames)
         for name, node in lab.nodes.items():
             dump(node, folder / name, nodes[name].iptables.flavour)
         write_captures(folder, frames, notes)
+
+
+def named(lab: Lab, names: PodNames) -> dict[str, Pod]:
+    pods = {names[str(pod.address.ip)]: pod for pod in lab.pods.values() if pod.address}
+    for name, pod in pods.items():
+        pod.namespace.name = name
+    return pods
 
 
 def set_offloads(lab: Lab, pods: Mapping[str, Pod]) -> None:
@@ -139,7 +150,7 @@ def talk(lab: Lab, pods: Mapping[str, Pod]) -> None:
     web_1 = pods["default/web-1"].namespace
     every_endpoint = {"web-1", "web-2", "web-3"}
     get_until(client, WEB, every_endpoint, ENOUGH)
-    get(client, WEB + "large")
+    get_until(client, WEB + "large", {"web-1", "web-2"}, 2)  # bridged, and through the tunnel
     resolve(client, "web.default.svc.cluster.local")
     resolve(client, "absent.default.svc.cluster.local")
     say(client.run("ping", "-n", "-c", "3", "-i", "0.2", "10.244.2.2"))
@@ -177,6 +188,14 @@ def say(text: str) -> None:
     print(text.strip(), flush=True)
 
 
+def check_quiet(frames: Mapping[str, list[Frame]]) -> None:
+    """Nothing but what was sent on purpose, and that is all IPv4."""
+    for name, captured in frames.items():
+        for frame in captured:
+            if frame.data[12:14] != IPV4:
+                raise RuntimeError(f"{name}: a frame that is not IPv4: {frame.data.hex(' ')}")
+
+
 def write_captures(folder: Path, frames: Mapping[str, list[Frame]], notes: Notes) -> None:
     for name, captured in frames.items():
         write_pcap(folder / f"{name}.pcap", captured)
@@ -186,16 +205,13 @@ def write_captures(folder: Path, frames: Mapping[str, list[Frame]], notes: Notes
 
 
 def main() -> None:
-    from dataplane.cluster import load
-    from dataplane.control import program
-
-    cluster = load([FOLDER / "cluster.yaml"])
+    cluster = load([str(FOLDER / "cluster.yaml")], warn=say)
     names = {
         str(address): f"{namespace}/{name}"
         for (namespace, name), pod in cluster.pods.items()
         for address in pod.ips
     }
-    record(program(cluster), names, FOLDER)
+    record(program(cluster, warn=say), names, FOLDER)
 
 
 if __name__ == "__main__":

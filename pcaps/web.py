@@ -11,7 +11,7 @@ LARGE_BYTES = 6000
 
 
 class Web(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:  # noqa: N802  (the name http.server calls)
+    def do_GET(self) -> None:
         body = f"{sys.argv[1]}\n".encode()
         if self.path == "/large":
             body += b"." * (LARGE_BYTES - len(body))

@@ -25,7 +25,7 @@ def link_lines(state: NodeState, peer: Callable[[Link], str]) -> Iterator[str]:
             continue
         index = f"index {link.index} " if link.index > 1 else ""
         mac = f"address {link.mac} " if link.mac else ""
-        common = f"link add {link.name} {index}{mac}mtu {link.mtu} "
+        common = f"link add name {link.name} {index}{mac}mtu {link.mtu} "
         if is_port(link) or is_uplink(link):
             yield f"{common}type veth peer {peer(link)}"
         elif link.kind == "bridge":
@@ -36,12 +36,12 @@ def link_lines(state: NodeState, peer: Callable[[Link], str]) -> Iterator[str]:
             yield f"{common}type {link.kind}"
     for link in state.links:
         if link.master:
-            yield f"link set {link.name} master {link.master}"
+            yield f"link set dev {link.name} master {link.master}"
             hairpin = "on" if link.hairpin else "off"
-            yield f"link set {link.name} type bridge_slave hairpin {hairpin}"
+            yield f"link set dev {link.name} type bridge_slave hairpin {hairpin}"
     for link in state.links:
         if link.kind == "bridge":  # a bridge follows the smallest MTU of its ports unless told
-            yield f"link set {link.name} mtu {link.mtu}"
+            yield f"link set dev {link.name} mtu {link.mtu}"
 
 
 def rank(link: Link) -> int:
@@ -78,10 +78,10 @@ def address_line(address: InterfaceAddress) -> str:
 
 
 def up_lines(state: NodeState) -> Iterator[str]:
-    yield f"link set {LOOPBACK} up"
+    yield f"link set dev {LOOPBACK} up"
     for link in state.links:
         if link.is_up and link.name != LOOPBACK:
-            yield f"link set {link.name} up"
+            yield f"link set dev {link.name} up"
 
 
 def route_lines(state: NodeState) -> Iterator[str]:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from dataplane.node import iptables
 from dataplane.node.state import Link, NodeState
-from tests.kernel import devices
+from tests.kernel import devices, nfacct
 from tests.kernel.netns import Namespace
 
 SETTLE_SECONDS = 10
@@ -287,6 +287,8 @@ def restore_rules(node: Namespace, state: NodeState) -> None:
     """Load the rule sets; all counters are zero after."""
     for family, ruleset in (("", state.iptables), ("6", state.ip6tables)):
         if ruleset.tables:
+            for name in sorted(nfacct.names_in(ruleset)):
+                nfacct.add(node, name)
             tool = f"ip{family}tables-{ruleset.flavour}-restore"
             node.run(tool, stdin=iptables.render(ruleset))
 

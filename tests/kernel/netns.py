@@ -7,6 +7,7 @@ while it lives with `nsenter --net=/proc/PID/fd/N`, which is what `path` gives.
 
 import ctypes
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -34,6 +35,7 @@ class Namespace:
     def __init__(self, name: str):
         self.name = name
         self.processes: list[subprocess.Popen[str]] = []
+        self.senders: dict[str, socket.socket] = {}
         home = current()
         try:
             if LIBC.unshare(CLONE_NEWNET):
@@ -87,7 +89,19 @@ class Namespace:
                 path.write_text(value)
             return path.read_text().strip()
 
+    def send(self, device: str, frame: bytes) -> None:
+        """The frame leaves by the device."""
+        if device not in self.senders:  # kept, since closing one waits for an RCU period
+            with self.inside():
+                sender = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+                sender.bind((device, 0))
+            self.senders[device] = sender
+        self.senders[device].send(frame)
+
     def close(self) -> None:
+        for sender in self.senders.values():
+            sender.close()
+        self.senders.clear()
         for process in self.processes:
             process.terminate()
         for process in self.processes:

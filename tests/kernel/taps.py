@@ -147,9 +147,7 @@ class Taps:
 
 def inject(namespace: Namespace, device: str, frame: bytes) -> None:
     """The frame leaves `namespace` by `device`; it arrives at whatever is connected there."""
-    with namespace.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as sender:
-        sender.bind((device, 0))
-        sender.send(frame)
+    namespace.send(device, frame)
 
 
 def write_pcap(path: Path, frames: Iterable[Frame]) -> None:
