@@ -65,7 +65,7 @@ MATCHES: dict[str, dict[str, int]] = {
         "helper": "helper",
         "socket": "transparent:0 nowildcard:0 restore-skmark:0",
         "ipvs": "ipvs:0 vproto vaddr vport vdir vmethod vportctl",
-        "cluster": "cluster-total-nodes cluster-local-node cluster-local-nodemask "
+        "cluster": "cluster-local-node cluster-local-nodemask cluster-total-nodes "
         "cluster-hash-seed",
         # the sender
         "owner": "socket-exists:0 uid-owner gid-owner suppl-groups:0",
@@ -134,7 +134,7 @@ TARGETS: dict[str, dict[str, int]] = {
         "REJECT": "reject-with",
         "LOG": "log-prefix log-level log-tcp-sequence:0 log-tcp-options:0 log-ip-options:0 "
         "log-uid:0 log-macdecode:0",
-        "NFLOG": "nflog-group nflog-prefix nflog-range nflog-size nflog-threshold",
+        "NFLOG": "nflog-prefix nflog-group nflog-range nflog-size nflog-threshold",
         "ULOG": "ulog-nlgroup ulog-prefix ulog-cprange ulog-qthreshold",
         "NFQUEUE": "queue-num queue-balance queue-bypass:0 queue-cpu-fanout:0",
         "TRACE": "",
@@ -158,6 +158,8 @@ ALIASES: dict[tuple[str, str], tuple[str, int]] = {
     ("multiport", "--destination-ports"): ("--dports", 1),
     ("set", "--set"): ("--match-set", 2),
     ("hashlimit", "--hashlimit"): ("--hashlimit-upto", 1),
+    ("ttl", "--ttl"): ("--ttl-eq", 1),
+    ("hl", "--hl"): ("--hl-eq", 1),
     **{
         (target, f"--{verb}-mark"): (f"--{verb}-mark", 1)
         for target in ("MARK", "CONNMARK")
@@ -165,6 +167,9 @@ ALIASES: dict[tuple[str, str], tuple[str, int]] = {
     },
     **{("TOS", f"--{verb}-tos"): (f"--{verb}-tos", 1) for verb in ("and", "or", "xor")},
 }
+
+# Other names of matches (xtables.c, xtables_find_match, v1.8.9).
+MATCH_ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "ipv6-mh": "mh"}
 
 # Options whose value is text: it may begin with a dash or be `!`.  iptables-save quotes the
 # first kind unless it is a plain word, the second always.

@@ -11,7 +11,14 @@ from functools import lru_cache
 
 from dataplane.errors import ParseError, Source
 from dataplane.node.iptables_normal import normal_options
-from dataplane.node.iptables_options import ALIASES, MATCHES, PROTOCOL_MATCHES, TARGETS, TEXT
+from dataplane.node.iptables_options import (
+    ALIASES,
+    MATCH_ALIASES,
+    MATCHES,
+    PROTOCOL_MATCHES,
+    TARGETS,
+    TEXT,
+)
 from dataplane.node.iptables_rules import (
     Interface,
     Match,
@@ -49,6 +56,7 @@ class _Draft:
     protocol: Protocol | None = None
     fragment: bool | None = None
     opened: list[_Extension] = field(default_factory=list)  # matches and target, in order
+    other_family: bool = False  # `-4` in an ip6tables-save, or `-6` in an iptables-save
     seen: set[str] = field(default_factory=set)  # options that may stand once
 
 
@@ -59,7 +67,7 @@ def parse_rule(
     draft = _Draft(words, family, counters)
     try:
         _read(draft)
-        return _rules(draft, source)
+        return [] if draft.other_family else _rules(draft, source)
     except ValueError as error:
         raise ParseError(str(error), source) from None
 
@@ -191,8 +199,17 @@ def _read_counters(draft: _Draft, at: int, negated: bool) -> int:
     return at + 3
 
 
+def _read_family(draft: _Draft, at: int, negated: bool) -> int:
+    if negated:
+        raise ValueError(f"{draft.words[at]} cannot be negated")
+    version = 4 if draft.words[at] in ("-4", "--ipv4") else 6
+    draft.other_family = draft.family not in (0, version)
+    return at + 1
+
+
 def _read_match(draft: _Draft, at: int, negated: bool) -> int:
     name = _extension_name(draft, at, negated)
+    name = MATCH_ALIASES.get(name, name)
     draft.opened.append(_Extension(name, MATCHES.get(name)))
     return at + 2
 
@@ -226,6 +243,7 @@ HEADER: dict[str, Callable[[_Draft, int, bool], int]] = {
         (_read_protocol, "-p --protocol --proto"),
         (_read_fragment, "-f --fragment --fragments"),
         (_read_counters, "-c --set-counters"),
+        (_read_family, "-4 --ipv4 -6 --ipv6"),
         (_read_match, "-m --match"),
         (_read_jump, "-j --jump -g --goto"),
     )
@@ -263,33 +281,41 @@ def _read_unknown(draft: _Draft, extension: _Extension, at: int, negated: bool) 
 def _owner(draft: _Draft, option: str) -> tuple[_Extension, str, int | None]:
     """The extension an option belongs to, the option's usual name and its count of values;
     None for an option of which nothing is known."""
-    for extension in reversed(draft.opened):
-        found = _option(extension, option)
-        if found:
-            return extension, *found
-    implied = _implied_match(draft, option)
-    if implied:
-        draft.opened.append(implied)
-        return implied, *(_option(implied, option) or (option, None))
+    implied = _implied_match(draft)
+    for find in (_exact, _abbreviated):
+        for extension in reversed(draft.opened):
+            found = find(extension, option)
+            if found:
+                return extension, *found
+        found = find(implied, option) if implied else None
+        if implied and found:
+            draft.opened.append(implied)
+            return implied, *found
     if not draft.opened:
         raise ValueError(f"unknown option {option!r}")
     return draft.opened[-1], option, None
 
 
-def _implied_match(draft: _Draft, option: str) -> _Extension | None:
+def _implied_match(draft: _Draft) -> _Extension | None:
+    """The match that `-p` opens by itself for an option that no other extension has."""
     name = PROTOCOL_MATCHES.get(draft.protocol.number) if draft.protocol else None
-    if name is None:
-        return None
-    extension = _Extension(name, MATCHES[name])
-    return extension if _option(extension, option) else None
+    return _Extension(name, MATCHES[name]) if name else None
 
 
-def _option(extension: _Extension, option: str) -> tuple[str, int] | None:
+def _exact(extension: _Extension, option: str) -> tuple[str, int] | None:
     if extension.known is None:
         return None
     if option in extension.known:
         return option, extension.known[option]
     return ALIASES.get((extension.name, option))
+
+
+def _abbreviated(extension: _Extension, option: str) -> tuple[str, int] | None:
+    """As getopt_long does: any beginning of a name that no other name has."""
+    names = [name for name in extension.known or () if name.startswith(option)]
+    names += [alias for owner, alias in ALIASES if owner == extension.name]
+    full = [name for name in names if name.startswith(option)]
+    return _exact(extension, full[0]) if len(full) == 1 and len(option) > 2 else None
 
 
 # The draft to rules.
