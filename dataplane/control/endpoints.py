@@ -63,7 +63,8 @@ def gather(
         if slice_.address_type != ADDRESS_TYPE[family]:
             continue
         for port in slice_.ports:
-            if (port.name, port.protocol) == (port_name, protocol):
+            # A port without a number means every port, which no proxy can translate to.
+            if (port.name, port.protocol) == (port_name, protocol) and port.port:
                 _add(found, slice_, port, node)
     return tuple(found[text] for text in sorted(found))
 
@@ -74,8 +75,6 @@ def _add(
     # The same ip:port may stand in two slices while an endpoint moves between them; the one
     # that is local wins (endpointslicecache.go, addEndpoints).
     for endpoint in slice_.endpoints:
-        if not endpoint.addresses:
-            continue
         candidate = _seen_from(node, endpoint, port.port, slice_.metadata.source)
         if str(candidate) not in found or candidate.is_local:
             found[str(candidate)] = candidate

@@ -35,7 +35,7 @@ def config(cluster: Cluster, leases: list[Lease], warn: Callable[[str], None]) -
         raise UsageError(f"flannel backend {kind!r} is not modelled yet; only 'vxlan' is")
     return FlannelConfig(
         network=_given_network(cluster) or _guess_network(leases, warn),
-        vni=_number(backend, "VNI", leases[0].vni or 1, (1 << 24) - 1),
+        vni=_number(backend, "VNI", _published_vni(leases), (1 << 24) - 1),
         port=_number(backend, "Port", PORT, 65535),
         mtu=_number(backend, "MTU", underlay.MTU, 65535) - ENCAP_OVERHEAD,
     )
@@ -56,6 +56,10 @@ def _guess_network(leases: list[Lease], warn: Callable[[str], None]) -> IPv4Netw
         guess = guess.supernet()
     warn(f"no net-conf.json of flannel: assuming its Network is {guess}")
     return guess
+
+
+def _published_vni(leases: list[Lease]) -> int:
+    return next((lease.vni for lease in leases if lease.vni), 1)
 
 
 def _number(backend: Mapping[str, Any], key: str, default: int, highest: int) -> int:

@@ -5,8 +5,6 @@ decided once.  Follows kube-proxy v1.36, `serviceport.go` and `servicechangetrac
 """
 
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
-from typing import Any
 
 from dataplane.cluster.objects import (
     Address,
@@ -78,7 +76,7 @@ def proxied_ports(cluster: Cluster, node: Node, family: int) -> list[ProxiedPort
     """All of them, sorted by namespace and name, ports in the Service's own order.
 
     family  4 or 6
-    raises  ObjectError for addresses or ranges that do not parse
+    raises  ObjectError for a health check port that is none
     """
     slices = _slices_by_service(cluster)
     ports: list[ProxiedPort] = []
@@ -118,8 +116,8 @@ def _proxied(
     node: Node,
     family: int,
 ) -> ProxiedPort:
-    external_ips = tuple(ip for ip in service.external_ips if ip.version == family)
-    vips = _load_balancer_ips(service, family)
+    external_ips = _of_family(service.external_ips, family)
+    vips = _of_family(service.load_balancer_ips, family)
     internal_local = service.internal_traffic_policy == "Local"
     external_local = _external_local(service)
     is_external = bool(port.node_port or external_ips or vips)
@@ -140,7 +138,7 @@ def _proxied(
         usable,
         external_ips,
         vips,
-        _source_ranges(service, family),
+        tuple(r for r in service.load_balancer_source_ranges if r.version == family),
         _health_check_node_port(service),
         internal_local,
         external_local,
@@ -156,59 +154,13 @@ def _external_local(service: Service) -> bool:
 def _health_check_node_port(service: Service) -> int:
     if service.type != "LoadBalancer" or service.external_traffic_policy != "Local":
         return 0
-    value = service.spec.get("healthCheckNodePort") or 0
+    value = service.spec.get("healthCheckNodePort", 0)
     if not isinstance(value, int) or not 0 <= value <= 65535:
-        raise _bad(service, f"bad healthCheckNodePort {value!r}")
+        key = f"{service.metadata.namespace}/{service.metadata.name}"
+        message = f"Service {key}: bad healthCheckNodePort {value!r}, expected 1 to 65535"
+        raise ObjectError(message, service.metadata.source)
     return value
 
 
-def _load_balancer_ips(service: Service, family: int) -> tuple[Address, ...]:
-    addresses = (_ingress_ip(service, i) for i in _list(service, _ingress(service), "ingress"))
-    return tuple(ip for ip in addresses if ip is not None and ip.version == family)
-
-
-def _ingress(service: Service) -> object:
-    load_balancer = service.status.get("loadBalancer") or {}
-    if not isinstance(load_balancer, dict):
-        raise _bad(service, "status.loadBalancer is not a mapping")
-    return load_balancer.get("ingress")
-
-
-def _ingress_ip(service: Service, ingress: Any) -> Address | None:
-    """None for a load balancer that is a hostname, or a proxy in front of the NodePorts."""
-    if not isinstance(ingress, dict):
-        raise _bad(service, "status.loadBalancer.ingress holds something that is not a mapping")
-    text = ingress.get("ip")
-    if not text or ingress.get("ipMode", "VIP") != "VIP":
-        return None
-    try:
-        return ip_address(text)
-    except ValueError:
-        raise _bad(service, f"bad load balancer ip {text!r}") from None
-
-
-def _source_ranges(service: Service, family: int) -> tuple[Network, ...]:
-    ranges = _list(service, service.spec.get("loadBalancerSourceRanges"), "ranges")
-    networks = (_network(service, text) for text in ranges)
-    return tuple(network for network in networks if network.version == family)
-
-
-def _network(service: Service, text: Any) -> Network:
-    # The API server lets blanks around a range pass, and so does kube-proxy.
-    try:
-        return ip_network(str(text).strip(), strict=False)
-    except ValueError:
-        raise _bad(service, f"bad loadBalancerSourceRanges entry {text!r}") from None
-
-
-def _list(service: Service, value: object, what: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise _bad(service, f"{what} is not a list")
-    return value
-
-
-def _bad(service: Service, message: str) -> ObjectError:
-    key = f"{service.metadata.namespace}/{service.metadata.name}"
-    return ObjectError(f"Service {key}: {message}", service.metadata.source)
+def _of_family(addresses: tuple[Address, ...], family: int) -> tuple[Address, ...]:
+    return tuple(address for address in addresses if address.version == family)
