@@ -5,7 +5,7 @@ as an API server ignores what it has no use for.
 """
 
 from dataplane.cluster.documents import Document
-from dataplane.cluster.fields import Fields, dotted
+from dataplane.cluster.fields import Fields
 from dataplane.cluster.labels import annotation_map, label_map
 from dataplane.cluster.objects import (
     Address,
@@ -25,6 +25,7 @@ from dataplane.cluster.validate import (
     port_name,
     port_number,
 )
+from dataplane.cluster.wording import dotted, printable
 
 CLUSTER_SCOPED = ("Namespace", "Node")
 PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
@@ -38,7 +39,8 @@ def open_object(document: Document, kind: str) -> Fields:
     namespace = "" if kind in CLUSTER_SCOPED else metadata.string("namespace") or "default"
     if not name:
         metadata.fail("metadata.name is missing")
-    fields.subject = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+    full_name = printable(f"{namespace}/{name}" if namespace else name, limit=320)
+    fields.subject = f"{kind} {full_name}"
     return fields
 
 
@@ -106,12 +108,14 @@ def addresses_of_one_family_each(fields: Fields, key: str, found: tuple[Address,
 
 def ports_are_unique(fields: Fields, key: str, names: list[str]) -> None:
     """No name twice; each has one where there are several."""
+    seen: set[str] = set()
     for index, name in enumerate(names):
         if not name and len(names) > 1:
             where = dotted((*fields.path, key, index))
             fields.fail(f"{where}: name is missing, one of several ports needs it", key, index)
-        if name in names[:index]:
+        if name in seen:
             fields.fail(f"duplicate port name {name}", key, index, "name")
+        seen.add(name)
 
 
 def _pod_cidrs(spec: Fields) -> tuple[Network, ...]:
@@ -165,10 +169,12 @@ def _container_ports(spec: Fields) -> tuple[ContainerPort, ...]:
 
 def _ports_of(container: Fields) -> list[ContainerPort]:
     ports = [_container_port(entry) for entry in container.mappings("ports")]
-    names = [port.name for port in ports if port.name]
-    for index, port in enumerate(ports):
-        if port.name and names.count(port.name) > 1:
-            container.fail(f"duplicate port name {port.name}", "ports", index, "name")
+    seen: set[str] = set()
+    for index, each in enumerate(ports):
+        if each.name in seen:
+            container.fail(f"duplicate port name {each.name}", "ports", index, "name")
+        if each.name:
+            seen.add(each.name)
     return ports
 
 

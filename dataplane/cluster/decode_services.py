@@ -31,6 +31,7 @@ from dataplane.cluster.validate import (
     port_name,
     port_number,
 )
+from dataplane.cluster.wording import quoted
 
 TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 POLICIES = ("Cluster", "Local")
@@ -104,7 +105,10 @@ def _cluster_ips(spec: Fields) -> tuple[tuple[Address, ...], bool]:
     single = spec.string("clusterIP")
     several = spec.strings("clusterIPs")
     if several and single and several[0] != single:
-        spec.fail(f"clusterIP {single}, but clusterIPs starts with {several[0]}", "clusterIP")
+        spec.fail(
+            f"clusterIP {quoted(single)}, but clusterIPs starts with {quoted(several[0])}",
+            "clusterIP",
+        )
     texts = several or ((single,) if single else ())
     if texts == ("None",):
         return (), True
@@ -138,9 +142,12 @@ def _service_ports(spec: Fields, kind: str) -> tuple[ServicePort, ...]:
 
 
 def _check_once(spec: Fields, key: str, numbers: list[tuple[int, str]]) -> None:
+    seen: set[tuple[int, str]] = set()
     for index, (number, protocol) in enumerate(numbers):
-        if number and (number, protocol) in numbers[:index]:
+        if (number, protocol) in seen:
             spec.fail(f"duplicate {key} {number}/{protocol}", "ports", index, key)
+        if number:
+            seen.add((number, protocol))
 
 
 def _service_port(entry: Fields, kind: str) -> ServicePort:

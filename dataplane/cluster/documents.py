@@ -12,7 +12,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from dataplane.cluster import json_text, yaml_text
-from dataplane.cluster.yaml_text import Path
+from dataplane.cluster.wording import Path, describe
 from dataplane.errors import ObjectError, ParseError, Source, UsageError
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -155,20 +155,3 @@ def _inherit(item: Any, listing: dict[str, Any]) -> Any:
         return item
     implied = {"apiVersion": listing.get("apiVersion"), "kind": listing["kind"][: -len("List")]}
     return implied | item
-
-
-def describe(value: Any) -> str:
-    """A value for an error message, short and in YAML's words."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return f"the boolean {str(value).lower()}"
-        case int() | float():
-            return f"the number {value}" if abs(value) < 1e30 else "a huge number"
-        case str():
-            return f'"{value[:60]}…"' if len(value) > 60 else f'"{value}"'
-        case list():
-            return "a list"
-        case _:
-            return "a mapping"

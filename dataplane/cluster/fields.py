@@ -6,14 +6,18 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
-from dataplane.cluster.documents import Document, describe
-from dataplane.cluster.yaml_text import Path
+from dataplane.cluster.documents import Document
+from dataplane.cluster.wording import (
+    Path,
+    describe,
+    dotted,
+    quoted,
+    quoting_hint,
+    template_hint,
+)
 from dataplane.errors import ObjectError
 
 _Value = TypeVar("_Value")
-
-_QUOTE_BOOLEAN = "; unquoted true, yes, y, on, … are booleans in YAML: quote it"
-_QUOTE_NUMBER = "; quote it"
 
 
 class Fields:
@@ -63,6 +67,8 @@ class Fields:
         if not isinstance(value, int) or isinstance(value, bool):
             hint = "; write it without quotes" if _is_digits(value) else ""
             self.expected("an integer", key, value, hint)
+        if not -(2**31) <= value < 2**31:  # all integers of the API read here are int32
+            self.expected("an integer of 32 bits", key, value)
         return value
 
     def boolean(self, key: str, default: bool = False) -> bool:
@@ -106,7 +112,7 @@ class Fields:
         for name, value in fields.value.items():
             if not isinstance(value, str):
                 what = f"expected a string, found {describe(value)}{quoting_hint(value)}"
-                fields.fail(f"{dotted(fields.path)} {name!r}: {what}", name)
+                fields.fail(f"{dotted(fields.path)} {quoted(name)}: {what}", name)
         return fields.value
 
     def check(self, key: str, value: str, rule: Callable[[str], _Value], *steps: int) -> _Value:
@@ -124,22 +130,6 @@ class Fields:
         if not isinstance(value, list):
             self.expected("a list", key, value)
         return value
-
-
-def dotted(path: Path) -> str:
-    """("spec", "ports", 0, "port") → "spec.ports[0].port"."""
-    parts = [f"[{step}]" if isinstance(step, int) else f".{step}" for step in path]
-    return "".join(parts).lstrip(".")
-
-
-def quoting_hint(value: Any) -> str:
-    if isinstance(value, bool):
-        return _QUOTE_BOOLEAN
-    return _QUOTE_NUMBER if isinstance(value, int | float) else ""
-
-
-def template_hint(value: str) -> str:
-    return "; render the template first" if "{{" in value else ""
 
 
 def _is_digits(value: Any) -> bool:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Any
 
-from dataplane.cluster.yaml_text import MAX_DEPTH, Path
+from dataplane.cluster.wording import Path
+from dataplane.cluster.yaml_text import MAX_DEPTH
 from dataplane.errors import ParseError, Source
 
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
@@ -30,8 +31,12 @@ class JsonDocument:
     item_lines: list[int]  # where the entries of a top-level `items` start
 
 
+class _ConstantError(ValueError):
+    """NaN or Infinity, which Python would let through."""
+
+
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    raise _ConstantError(name)
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
@@ -100,8 +105,10 @@ def _decode(text: str, position: int, path: str, lines: _Lines) -> tuple[Any, in
         raise ParseError(f"not JSON: {error.msg[0].lower()}{error.msg[1:]}", source) from None
     except RecursionError:
         problem = "not JSON: nested too deep"
-    except ValueError as error:  # NaN, or an integer of thousands of digits
+    except _ConstantError as error:
         problem = f"not JSON: {error}"
+    except ValueError:
+        problem = "not JSON: an integer of thousands of digits"
     raise ParseError(problem, Source(path, lines.at(position)))
 
 

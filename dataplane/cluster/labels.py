@@ -1,7 +1,8 @@
 """Labels and annotations, as metadata and selectors write them."""
 
-from dataplane.cluster.fields import Fields, dotted, template_hint
+from dataplane.cluster.fields import Fields
 from dataplane.cluster.validate import label_key, label_value
+from dataplane.cluster.wording import dotted, template_hint
 
 
 def label_map(fields: Fields, key: str) -> dict[str, str]:

@@ -8,6 +8,8 @@ from dataplane.cluster import agents, decode, decode_services, derive, documents
 from dataplane.cluster.documents import Document
 from dataplane.cluster.fields import Fields
 from dataplane.cluster.objects import Cluster, EndpointSlice, Service
+from dataplane.cluster.validate import dns_subdomain, kind_name
+from dataplane.cluster.wording import printable
 from dataplane.errors import Source
 
 Warn = Callable[[str], None]
@@ -117,11 +119,13 @@ def _allocate(collected: _Collected, service: Service, fields: Fields) -> None:
 
 def _group_and_kind(document: Document) -> tuple[str, str]:
     fields = Fields(document, "object", (), document.value)
-    fields.subject = fields.string("kind") or "object"
-    kind = fields.required("kind")
+    kind = fields.check("kind", fields.required("kind"), kind_name)
+    fields.subject = kind
     group, _, version = fields.required("apiVersion").rpartition("/")
+    if group:
+        fields.check("apiVersion", group, dns_subdomain)
     if not group and version != "v1":
-        fields.fail(f"apiVersion {version}, but v1 expected", "apiVersion")
+        fields.fail(f"apiVersion {printable(version)}, but v1 expected", "apiVersion")
     return group, kind
 
 

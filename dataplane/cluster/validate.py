@@ -9,12 +9,14 @@ import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from dataplane.cluster.objects import Address, Network
+from dataplane.cluster.wording import quoted
 
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_KIND = re.compile(r"[A-Za-z][A-Za-z0-9]{0,62}")
 _DOTTED_QUAD = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){3}")
 
 
@@ -22,7 +24,7 @@ def dns_label(name: str) -> str:
     """RFC 1123 label: Namespaces, Services, names of ports of a Service."""
     if len(name) > 63 or not _LABEL.fullmatch(name):
         raise ValueError(
-            f'"{name[:70]}" is not a DNS label (a-z, 0-9 and "-" inside, at most 63 characters)'
+            f'{quoted(name)} is not a DNS label (a-z, 0-9 and "-" inside, at most 63 characters)'
         )
     return name
 
@@ -31,7 +33,7 @@ def dns_subdomain(name: str) -> str:
     """RFC 1123 subdomain: Nodes, Pods, EndpointSlices."""
     if len(name) > 253 or not _SUBDOMAIN.fullmatch(name):
         raise ValueError(
-            f'"{name[:70]}" is not a DNS name'
+            f"{quoted(name)} is not a DNS name"
             ' (a-z, 0-9, "-" and "." inside, at most 253 characters)'
         )
     return name
@@ -40,14 +42,20 @@ def dns_subdomain(name: str) -> str:
 def port_name(name: str) -> str:
     """IANA service name, RFC 6335 section 5.1: container ports and targetPort."""
     if name.isdecimal():
-        raise ValueError(f'"{name}" is a string: write a port number without quotes')
+        raise ValueError(f"{quoted(name)} is a string: write a port number without quotes")
     letters = any(letter.isalpha() for letter in name)
     if len(name) > 15 or not letters or "--" in name or not _LABEL.fullmatch(name):
         raise ValueError(
-            f'"{name[:70]}" is not a port name'
+            f"{quoted(name)} is not a port name"
             ' (a-z, 0-9 and single "-" inside, a letter, at most 15 characters)'
         )
     return name
+
+
+def kind_name(kind: str) -> str:
+    if not _KIND.fullmatch(kind):
+        raise ValueError(f"{quoted(kind)} is not a kind")
+    return kind
 
 
 def label_key(key: str) -> str:
@@ -57,7 +65,7 @@ def label_key(key: str) -> str:
         dns_subdomain(prefix)
     if len(name) > 63 or not _QUALIFIED.fullmatch(name):
         raise ValueError(
-            f'"{key[:70]}" is not a label key'
+            f"{quoted(key)} is not a label key"
             ' (letters, digits, "-", "_" and "." inside, at most 63 characters)'
         )
     return key
@@ -66,7 +74,7 @@ def label_key(key: str) -> str:
 def label_value(value: str) -> str:
     if value and (len(value) > 63 or not _QUALIFIED.fullmatch(value)):
         raise ValueError(
-            f'"{value[:70]}" is not a label value'
+            f"{quoted(value)} is not a label value"
             ' (letters, digits, "-", "_" and "." inside, at most 63 characters)'
         )
     return value
@@ -86,10 +94,10 @@ def address(text: str) -> Address:
     try:
         parsed = ip_address(_without_leading_zeros(text))
     except ValueError:
-        raise ValueError(f'"{text[:70]}" is not an IP address') from None
+        raise ValueError(f"{quoted(text)} is not an IP address") from None
     if isinstance(parsed, IPv6Address):
         if parsed.scope_id is not None:
-            raise ValueError(f'"{text[:70]}" is not an IP address without a zone')
+            raise ValueError(f"{quoted(text)} is not an IP address without a zone")
         return parsed.ipv4_mapped or parsed
     return parsed
 
@@ -117,7 +125,7 @@ def network(text: str) -> Network:
             return ip_network(f"{_without_leading_zeros(host)}/{int(length)}", strict=False)
         except ValueError:
             pass
-    raise ValueError(f'"{text[:70]}" is not a CIDR (as 10.244.1.0/24)')
+    raise ValueError(f"{quoted(text)} is not a CIDR (as 10.244.1.0/24)")
 
 
 def _is_link_local_multicast(parsed: Address) -> bool:

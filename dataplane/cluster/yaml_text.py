@@ -15,12 +15,11 @@ from typing import Any
 
 import yaml
 
+from dataplane.cluster.wording import Path, quoted
 from dataplane.errors import ParseError, Source
 
 MAX_DEPTH = 256  # the deepest CustomResourceDefinitions in use nest about 60 levels
 MAX_ALIASED = 100_000  # values that aliases may stand for, per document ("billion laughs")
-
-Path = tuple[str | int, ...]
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE_TAG = "tag:yaml.org,2002:"
@@ -53,6 +52,16 @@ class YamlDocument:
 
 
 @dataclass(slots=True)
+class _Anchored:
+    """What an alias stands for."""
+
+    value: Any
+    marks: Any
+    size: int = 1  # values in it, itself included
+    height: int = 0  # collections nested in it, itself included
+
+
+@dataclass(slots=True)
 class _Open:
     """A collection that is being read."""
 
@@ -61,8 +70,10 @@ class _Open:
     line: int
     anchor: str | None
     counted: int  # values seen when it was opened
+    height: int = 1
     key: str | None = None  # mapping: the key whose value comes next
-    keyed: bool = False
+    keyed: bool = False  # the key has been read
+    merging: bool = False  # and it is `<<`
     merges: list[Any] = field(default_factory=list)
 
 
@@ -175,7 +186,7 @@ class _Composer:
         self.resolved: dict[str, Any] = {}  # the same few words come again and again
 
     def document(self, loader: Any, number: int) -> tuple[YamlDocument, Any]:
-        self.anchors: dict[str, tuple[Any, Any, int]] = {}
+        self.anchors: dict[str, _Anchored] = {}
         self.unfinished: set[str] = set()
         self.stack: list[_Open] = []
         self.counted = 0
@@ -211,12 +222,12 @@ class _Composer:
             except KeyError:
                 value = self.resolved[event.value] = resolve(event.value)
         line = event.start_mark.line + 1
+        if event.anchor is not None:
+            self.anchors[event.anchor] = _Anchored(value, (line, None))
         stack = self.stack
         if stack and type(stack[-1].value) is dict and not stack[-1].keyed:
             self.key(stack[-1], value, plain, line)
             return
-        if event.anchor is not None:
-            self.anchors[event.anchor] = (value, (line, None), 1)
         self.add(value, (line, None), line)
 
     def key(self, parent: _Open, value: Any, plain: bool, line: int) -> None:
@@ -225,9 +236,10 @@ class _Composer:
         if type(value) is not str:
             value = str(value).lower()  # JSON has only string keys: 1 → "1", on → "true"
         if value in parent.value:
-            raise _RefusedError(f"key {value!r} is set twice", line)
-        parent.key = "<<" if plain and value == "<<" else value
+            raise _RefusedError(f"key {quoted(value)} is set twice", line)
+        parent.key = value
         parent.keyed = True
+        parent.merging = plain and value == "<<"
 
     def open(self, event: Any, value: Any) -> None:
         self.counted += 1
@@ -253,8 +265,14 @@ class _Composer:
         if done.anchor is not None:
             self.unfinished.discard(done.anchor)
             size = self.counted - done.counted + 1
-            self.anchors[done.anchor] = (done.value, marks, size)
+            self.anchors[done.anchor] = _Anchored(done.value, marks, size, done.height)
+        self.rise(done.height)
         self.add(done.value, marks, done.line)
+
+    def rise(self, height: int) -> None:
+        """The collection being read holds one of this height."""
+        if self.stack:
+            self.stack[-1].height = max(self.stack[-1].height, height + 1)
 
     def alias(self, event: Any) -> None:
         line = event.start_mark.line + 1
@@ -262,12 +280,16 @@ class _Composer:
             raise _RefusedError(f"*{event.anchor} stands inside the value it names", line)
         if event.anchor not in self.anchors:
             raise _RefusedError(f"*{event.anchor} names no anchor", line)
-        value, marks, size = self.anchors[event.anchor]
-        self.counted += size
-        self.aliased += size
+        found = self.anchors[event.anchor]
+        self.counted += found.size
+        self.aliased += found.size
         if self.aliased > MAX_ALIASED:
             raise _RefusedError(f"aliases stand for more than {MAX_ALIASED} values", line)
         stack = self.stack
+        if len(stack) + found.height > MAX_DEPTH:
+            raise _RefusedError(f"nested more than {MAX_DEPTH} deep", line)
+        self.rise(found.height)
+        value = found.value
         if stack and type(stack[-1].value) is dict and not stack[-1].keyed:
             if isinstance(value, dict | list):
                 raise _RefusedError("a mapping or sequence as a key", line)
@@ -275,7 +297,7 @@ class _Composer:
             return
         if len(stack) == 2 and stack[0].key == "items":
             self.item_lines.append(line)
-        self.add(value, marks, line)
+        self.add(value, found.marks, line)
 
     def add(self, value: Any, marks: Any, line: int) -> None:
         if not self.stack:
@@ -289,7 +311,7 @@ class _Composer:
                 parent.marks[len(parent.value) - 1] = marks
             return
         parent.keyed = False
-        if parent.key == "<<":
+        if parent.merging:
             self.merge(parent, value, line)
             return
         assert parent.key is not None
