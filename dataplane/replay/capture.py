@@ -36,7 +36,8 @@ CURSOR = np.dtype([
     ("format", "u1"), ("big_endian", "u1"), ("record_bytes", "u1"), ("lengths", "u1"),
 ])  # fmt: skip
 
-BATCH_FRAMES = 1 << 16
+BATCH_FRAMES = 1 << 24
+SMALL_RECORD_BYTES = 16 + 60  # a pcap record of the shortest Ethernet frame
 
 CORRUPT = {
     Status.BAD_VERSION: "a version that is not known (pcap 2.x and pcapng 1.0 are)",
@@ -144,22 +145,25 @@ def _nothing() -> tuple[Array, Array]:
     return np.zeros(0, FRAME), np.zeros(0, INTERFACE)
 
 
-def scan(data: Bytes, batch_frames: int = BATCH_FRAMES) -> Scan:
+def scan(data: Bytes, batch_frames: int | None = None) -> Scan:
     """Where the frames of a capture lie, up to its end or to where it is corrupt."""
+    # Full-size frames fit the first batch, whose untouched pages cost nothing.
+    size = batch_frames or min(len(data) // SMALL_RECORD_BYTES + 1, BATCH_FRAMES)
     cursor = np.zeros(1, CURSOR)
     interfaces = np.zeros(1, INTERFACE)
-    batch = np.zeros(batch_frames, FRAME)
-    batches = []
+    batches, batch, filled = [], np.empty(size, FRAME), 0
     status = Status.MORE
     while status in (Status.MORE, Status.MORE_INTERFACES):
-        found, status = scan_batch(data, batch, interfaces, cursor)
-        batches.append(batch[:found].copy())
+        found, status = scan_batch(data, batch[filled:], interfaces, cursor)
+        filled += found
         if status == Status.MORE_INTERFACES:
             interfaces = np.concatenate([interfaces, np.zeros_like(interfaces)])
-    described = int(cursor["interfaces"][0])
-    return Scan(
-        np.concatenate(batches), interfaces[:described], Status(status), int(cursor["offset"][0])
-    )
+        elif status == Status.MORE:
+            batches.append(batch)
+            batch, filled = np.empty(size, FRAME), 0
+    frames = np.concatenate([*batches, batch[:filled]]) if batches else batch[:filled]
+    described = interfaces[: int(cursor["interfaces"][0])]
+    return Scan(frames, described, Status(status), int(cursor["offset"][0]))
 
 
 def _check_linktypes(frames: Array, source: Source) -> None:
