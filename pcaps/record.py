@@ -19,7 +19,7 @@ from dataplane.cluster.load import load
 from dataplane.control.program import program
 from dataplane.node.state import NodeState
 from tests.kernel.dumps import dump
-from tests.kernel.namespaces import Host, Lab, Pod, build, restore_rules
+from tests.kernel.namespaces import Host, Lab, Pod, build, reset
 from tests.kernel.netns import Namespace
 from tests.kernel.taps import Frame, Taps, write_pcap
 
@@ -41,9 +41,7 @@ def record(nodes: Mapping[str, NodeState], names: PodNames, folder: Path) -> Non
         start_servers(pods)
         warm_up(lab)
         places, notes = tap_places(lab, pods)
-        for name, node in lab.nodes.items():  # counters and connections: the recorded ones alone
-            restore_rules(node, nodes[name])
-            node.run("conntrack", "-F")
+        reset(lab)
         with Taps(places, frames=4096) as taps:
             talk(lab, pods)
             frames = taps.drain(quiet_seconds=0.5)

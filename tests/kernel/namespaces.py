@@ -28,7 +28,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import NamedTuple
 
 from dataplane.node import iptables
-from dataplane.node.state import Link, NodeState
+from dataplane.node.state import Address, Link, NodeState
 from tests.kernel import devices, nfacct
 from tests.kernel.netns import Namespace
 
@@ -134,8 +134,8 @@ def build_node(lab: Lab, name: str, state: NodeState, ipv6: bool) -> None:
     set_sysctls(node, state)  # conf.default is inherited by devices, so before them …
     for link in state.links:
         if devices.is_port(link):
-            pod = quiet_namespace(f"{name}:{link.name}", ipv6)
-            lab.pods[name, link.name] = pod_behind(state, link, pod)
+            behind = quiet_namespace(f"{name}:{link.name}", ipv6)
+            lab.pods[name, link.name] = pod_behind(state, link, behind)
         elif devices.is_uplink(link):
             lab.wire_ports[name, link.name] = f"port{len(lab.wire_ports)}"
     batch(node, devices.link_lines(state, lambda link: peer_words(lab, name, link)))
@@ -213,7 +213,7 @@ def build_pod(lab: Lab, pod: Pod, state: NodeState) -> None:
         gateways = [s.ip for s in subnets_of(state, bridge) if pod.address.ip in s.network]
         if gateways:
             lines.append(f"route add default via {gateways[0]} dev eth0")
-        known = [(gateway, mac) for gateway in gateways]
+        known: list[tuple[Address, str]] = [(gateway, mac) for gateway in gateways]
         known += [(e.dst, e.lladdr) for e in state.neighbours if e.dev == bridge and e.lladdr]
         known = [(address, mac) for address, mac in known if address != pod.address.ip]
         lines += [f"neigh replace {a} lladdr {m} dev eth0 nud permanent" for a, m in known]
@@ -291,6 +291,13 @@ def restore_rules(node: Namespace, state: NodeState) -> None:
                 nfacct.add(node, name)
             tool = f"ip{family}tables-{ruleset.flavour}-restore"
             node.run(tool, stdin=iptables.render(ruleset))
+
+
+def reset(lab: Lab) -> None:
+    """All counters zero and no connections: what comes next is all that they tell of."""
+    for name, node in lab.nodes.items():
+        restore_rules(node, lab.states[name])
+        node.run("conntrack", "-F")
 
 
 def settle(lab: Lab) -> None:

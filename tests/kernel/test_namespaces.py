@@ -11,7 +11,7 @@ from dataplane.control.program import program
 from dataplane.node.folder import read_node
 from dataplane.node.state import NodeState
 from tests.kernel.dumps import dump
-from tests.kernel.namespaces import Host, Lab, build
+from tests.kernel.namespaces import Host, Lab, build, reset
 from tests.kernel.taps import Taps, inject
 
 pytestmark = pytest.mark.kernel
@@ -98,6 +98,18 @@ def test_a_frame_too_large_for_its_slot_is_an_error(lab: Lab) -> None:
         inject(*lab.peer("node-a", "eth0"), TO_NODE_A.ljust(1000, b"."))
         with pytest.raises(RuntimeError, match="a frame of 1000 bytes was cut to"):
             taps.drain()
+
+
+def test_reset_forgets_what_was_counted(lab: Lab) -> None:
+    node = lab.nodes["node-a"]
+    reset(lab)
+    node.run("ping", "-c", "1", "-W", "5", "10.244.1.2")
+    counted = "[1:84] -A OUTPUT -j KUBE-FIREWALL"
+    assert counted in node.run("iptables-nft-save", "-c")
+    assert "10.244.1.2" in node.run("conntrack", "-L")
+    reset(lab)
+    assert counted not in node.run("iptables-nft-save", "-c")
+    assert node.run("conntrack", "-L") == ""
 
 
 def descriptors() -> set[str]:
