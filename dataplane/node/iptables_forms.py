@@ -78,12 +78,7 @@ def port_or_range(text: str) -> str:
 
 def to_ports(option: Option) -> Option:
     """REDIRECT and MASQUERADE: `80` or `80-90`."""
-    first, dash, last = option.values[0].partition("-")
-    low = parse_port(first)
-    high = parse_port(last) if dash else low
-    if low > high:
-        raise ValueError("a port range FIRST-LAST was expected, the smaller first")
-    return valued(option, f"{low}-{high}" if high > low else str(low))
+    return valued(option, _port_span(option.values[0]))
 
 
 def probability(option: Option) -> Option:
@@ -239,6 +234,60 @@ def address_range(option: Option) -> Option:
     return valued(option, f"{first}-{last or first}".lower())
 
 
+def nat_range(option: Option) -> Option:
+    """DNAT and SNAT: `ADDRESS[-ADDRESS][:PORT[-PORT[/BASE]]]`, IPv6 addresses in [] before a
+    port."""
+    addresses, ports_text = _split_range(option.values[0])
+    if not addresses and not ports_text:
+        raise ValueError("an address or a port was expected")
+    span = _address_span(addresses) if addresses else ""
+    if not ports_text:
+        return valued(option, span)
+    bracketed = f"[{span}]" if ":" in span else span
+    return valued(option, f"{bracketed}:{_port_span(ports_text)}")
+
+
+def _split_range(text: str) -> tuple[str, str]:
+    if text.startswith("["):
+        addresses, close, rest = text[1:].partition("]")
+        if not close or (rest and rest[0] != ":"):
+            raise ValueError("[ADDRESS]:PORT was expected")
+        return addresses, rest[1:]
+    if text.count(":") > 1:
+        return text, ""
+    addresses, _, rest = text.partition(":")
+    return addresses, rest
+
+
+def _address_span(text: str) -> str:
+    first, dash, last = text.partition("-")
+    low, high = _one_address(first), _one_address(last if dash else first)
+    return low if low == high else f"{low}-{high}"
+
+
+def _one_address(text: str) -> str:
+    if "/" in text:
+        raise ValueError("an address without a mask was expected")
+    return str(parse_network(text).network_address)
+
+
+def _port_span(text: str) -> str:
+    """`80`, `80-90`, or `80-90/8080`, which shifts ports from 8080 on to 80 on."""
+    span, slash, base = text.partition("/")
+    first, dash, last = span.partition("-")
+    low = parse_port(first)
+    high = parse_port(last) if dash else low
+    if low > high:
+        raise ValueError("a port range FIRST-LAST was expected, the smaller first")
+    shown = str(low) if low == high else f"{low}-{high}"
+    return f"{shown}/{parse_port(base)}" if slash else shown
+
+
+def user(option: Option) -> Option:
+    """owner's user or group: a name other than root's cannot be known from here."""
+    return valued(option, "0") if option.values[0] == "root" else option
+
+
 def packet_type(option: Option) -> Option:
     text = option.values[0].lower()
     return valued(option, "unicast" if text == "host" else text)
@@ -259,7 +308,7 @@ def hashlimit_rate(option: Option) -> Option:
 def _rate(text: str, scale: int) -> str:
     count, slash, written = text.partition("/")
     unit = next((u for u, long in UNITS.items() if long.startswith(written.lower())), None)
-    if unit is None or slash and not written or not integer(count, WORD):
+    if unit is None or (slash and not written) or not integer(count, WORD):
         raise ValueError("a rate such as 3/minute was expected")
     period = scale * UNIT_SECONDS[unit] // integer(count, WORD)
     if period == 0:

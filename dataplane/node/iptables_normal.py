@@ -35,7 +35,7 @@ MATCH_FORMS: dict[str, dict[str, Form]] = {
     "dccp": PORTS,
     "icmp": {"--icmp-type": partial(forms.icmp_type, ICMP_TYPES)},
     "icmp6": {"--icmpv6-type": partial(forms.icmp_type, ICMP6_TYPES)},
-    "multiport": {name: forms.port_list for name in ("--sports", "--dports", "--ports")},
+    "multiport": dict.fromkeys(("--sports", "--dports", "--ports"), forms.port_list),
     "mark": {"--mark": forms.mark},
     "connmark": {"--mark": forms.mark},
     "conntrack": {
@@ -80,6 +80,7 @@ MATCH_FORMS: dict[str, dict[str, Form]] = {
     "hl": {"--hl-eq": BYTE, "--hl-lt": BYTE, "--hl-gt": BYTE},
     "tos": {"--tos": forms.tos},
     "dscp": {"--dscp": forms.dscp, "--dscp-class": forms.dscp_class},
+    "owner": {"--uid-owner": forms.user, "--gid-owner": forms.user},
     "connlimit": {"--connlimit-upto": forms.number, "--connlimit-above": forms.number},
 }
 
@@ -97,6 +98,8 @@ TARGET_FORMS: dict[str, dict[str, Form]] = {
     "LOG": {"--log-level": forms.log_level},
     "REDIRECT": {"--to-ports": forms.to_ports},
     "MASQUERADE": {"--to-ports": forms.to_ports},
+    "DNAT": {"--to-destination": forms.nat_range},
+    "SNAT": {"--to-source": forms.nat_range},
     "NETMAP": {"--to": forms.mapped_network},
     "TPROXY": {"--on-port": SHORT, "--tproxy-mark": forms.masked_mark},
     "TCPMSS": {"--set-mss": SHORT},

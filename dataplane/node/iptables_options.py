@@ -185,8 +185,16 @@ SAVED_AS_STRING = frozenset(
         "--path",
     )
 )
-ALWAYS_QUOTED = frozenset(("--string", "--hex-string", "--u32", "--bytecode"))
-TEXT = SAVED_AS_STRING | ALWAYS_QUOTED
+ALWAYS_QUOTED = frozenset(
+    (
+        ("string", "--string"),
+        ("string", "--hex-string"),
+        ("u32", "--u32"),
+        ("bpf", "--bytecode"),
+        ("connlabel", "--label"),
+    )
+)
+TEXT = SAVED_AS_STRING | {option for _, option in ALWAYS_QUOTED}
 
 # The match that `-p NAME --option` loads by itself (xshared.c, find_proto, v1.8.9).
 PROTOCOL_MATCHES = {

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from dataplane.node.iptables_options import ALWAYS_QUOTED, SAVED_AS_STRING
 from dataplane.node.iptables_rules import Chain, Option, Rule, Ruleset, Table
-from dataplane.node.iptables_values import protocol_name
+from dataplane.node.iptables_values import network_text, protocol_name
 from dataplane.node.iptables_words import always_quoted, as_it_stands, save_string
 
 FLAVOURS = {"nft": "nf_tables", "legacy": "legacy"}
@@ -36,10 +36,10 @@ def render_rule(chain: str, rule: Rule, counters: bool = False) -> str:
     words = [f"[{rule.packets}:{rule.bytes}]"] if counters else []
     words += ["-A", chain, *_header(rule)]
     for match in rule.matches:
-        words += ["-m", match.name, *map(_option, match.options)]
+        words += ["-m", match.name, *_options(match.name, match.options)]
     if rule.target:
         words += ["-g" if rule.target.goto else "-j", rule.target.name]
-        words += map(_option, rule.target.options)
+        words += _options(rule.target.name, rule.target.options)
     return " ".join(words)
 
 
@@ -47,7 +47,7 @@ def _header(rule: Rule) -> list[str]:
     words: list[str] = []
     for letter, prefix in (("-s", rule.src), ("-d", rule.dst)):
         if prefix:
-            words += _negatable(prefix.negated, letter, str(prefix.network))
+            words += _negatable(prefix.negated, letter, network_text(prefix.network))
     for letter, interface in (("-i", rule.in_interface), ("-o", rule.out_interface)):
         if interface:
             words += _negatable(interface.negated, letter, as_it_stands(interface.name))
@@ -62,16 +62,18 @@ def _negatable(negated: bool, option: str, value: str) -> list[str]:
     return ["!", option, value] if negated else [option, value]
 
 
-def _option(option: Option) -> str:
-    quote = _quoting(option.name)
-    words = ["!"] if option.negated else []
-    words += [option.name, *map(quote, option.values)]
-    return " ".join(words)
+def _options(owner: str, options: tuple[Option, ...]) -> list[str]:
+    words: list[str] = []
+    for option in options:
+        quote = _quoting(owner, option.name)
+        words += ["!", option.name] if option.negated else [option.name]
+        words += map(quote, option.values)
+    return words
 
 
-def _quoting(name: str) -> Callable[[str], str]:
+def _quoting(owner: str, name: str) -> Callable[[str], str]:
     if name == "--nfacct-name":
         return lambda value: " " + save_string(value)  # libxt_nfacct.c prints a space too many
     if name in SAVED_AS_STRING:
         return save_string
-    return always_quoted if name in ALWAYS_QUOTED else as_it_stands
+    return always_quoted if (owner, name) in ALWAYS_QUOTED else as_it_stands

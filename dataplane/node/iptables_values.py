@@ -144,6 +144,16 @@ def _prefix_length(mask: int, width: int) -> int:
     return ones
 
 
+def network_text(network: IPv4Network | IPv6Network) -> str:
+    """As inet_ntop writes it, which ends some IPv6 addresses in dotted form."""
+    number = int(network.network_address)
+    if network.version == 6 and number >> 16 and number >> 48 == 0:  # ::ffff:1.2.3.4
+        high, dotted = number >> 32, IPv4Address(number & 0xFFFFFFFF)
+        if high in (0, 0xFFFF):
+            return f"::{'ffff:' if high else ''}{dotted}/{network.prefixlen}"
+    return str(network)
+
+
 def integer(text: str, most: int) -> int:
     """A number as C's strtoul(…, 0) reads it: decimal, 0x hexadecimal or 0 octal."""
     base = 16 if text[:2].lower() == "0x" else 8 if text[:1] == "0" else 10
