@@ -91,8 +91,8 @@ class _Allocator:
         self.nodes = cluster.nodes
         self.targets = _addresses_by_target(cluster)
         self.used = {ip for pod in cluster.pods.values() if _is_alive(pod) for ip in pod.ips}
-        for ips in self.targets.values():
-            self.used.update(ips)
+        for each in cluster.endpoint_slices.values():
+            self.used.update(ip for endpoint in each.endpoints for ip in endpoint.addresses)
         self.free: dict[Network, Iterator[Address]] = {}
 
     def addresses_of(self, pod: Pod) -> tuple[Address, ...]:

@@ -9,6 +9,7 @@ The namespace may be left out where it is `default`.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,6 +23,7 @@ from dataplane.cluster.objects import (
     ServicePort,
 )
 from dataplane.cluster.validate import PROTOCOLS, address, port_number
+from dataplane.cluster.wording import printable, quoted
 from dataplane.errors import UsageError
 
 _KINDS = {
@@ -82,7 +84,7 @@ def resolve(text: str, cluster: Cluster) -> Reference:
         return plain
     kind, slash, rest = text.partition("/")
     if not slash or kind.lower() not in _KINDS:
-        raise UsageError(f"{text!r} names nothing: expected {_FORMS}")
+        raise UsageError(f"{quoted(text)} names nothing: expected {_FORMS}")
     kind = _KINDS[kind.lower()]
     if kind == "ip":
         return _address_reference(rest, text)
@@ -109,7 +111,7 @@ def _address_reference(text: str, whole: str) -> Reference:
     try:
         found = address(host.removeprefix("[").removesuffix("]"))
     except ValueError as error:
-        raise UsageError(f"{whole!r} names nothing: {error}") from None
+        raise UsageError(f"{quoted(whole)} names nothing: {error}") from None
     return Reference("ip", str(found), (found,), _number(port, whole), port.protocol)
 
 
@@ -120,7 +122,7 @@ def _split_port(text: str, whole: str) -> tuple[str, _Port]:
     protocol = (found["protocol"] or "").upper()
     if protocol and protocol not in PROTOCOLS:
         expected = ", ".join(PROTOCOLS).lower()
-        raise UsageError(f"{whole!r}: protocol {protocol.lower()}, but {expected} expected")
+        raise UsageError(f"{quoted(whole)}: protocol {protocol.lower()}, but {expected} expected")
     port = _Port(found["port"], protocol)
     if port.text.isdecimal():
         _number(port, whole)
@@ -130,10 +132,12 @@ def _split_port(text: str, whole: str) -> tuple[str, _Port]:
 def _number(port: _Port, whole: str) -> int:
     if not port.text:
         return 0
+    if not port.text.isdecimal():
+        raise UsageError(f"{quoted(whole)}: port {port}, but a number expected")
     try:
         return port_number(int(port.text))
     except ValueError:
-        raise UsageError(f"{whole!r}: port {port.text[:20]}, but 1-65535 allowed") from None
+        raise UsageError(f"{quoted(whole)}: port {port.text[:20]}, but 1-65535 allowed") from None
 
 
 def _pod(key: tuple[str, str], port: _Port, cluster: Cluster) -> Reference:
@@ -196,39 +200,34 @@ def _service_port(service: Service, port: _Port, name: str) -> ServicePort | Non
 def _node(name: str, port: _Port, cluster: Cluster) -> Reference:
     node = cluster.nodes.get(name)
     if node is None:
-        raise UsageError(f"no node {name}{_close(name, cluster.nodes, 'node/')}")
+        close = [f"node/{each}" for each in get_close_matches(name, cluster.nodes)]
+        every = [f"node/{each}" for each in cluster.nodes]
+        raise UsageError(f"no node {printable(name)}{_told(close, every)}")
     addresses = (*node.internal_ips, *node.external_ips)
     if not addresses:
         raise UsageError(f"node {name} has no address in status.addresses")
-    return Reference("node", name, addresses, _number_only(port, name), port.protocol)
-
-
-def _number_only(port: _Port, name: str) -> int:
-    if port.text and not port.number:
-        raise UsageError(f"node {name}: port {port}, but a number expected")
-    return port.number
+    return Reference("node", name, addresses, _number(port, f"node/{name}"), port.protocol)
 
 
 def _unknown(kind: str, key: tuple[str, str], known: Iterable[tuple[str, str]]) -> UsageError:
-    """Names the closest: the same name in another namespace first."""
-    wanted = "/".join(key)
+    """Tells the same name in another namespace, or else names that are close."""
     prefix = f"{_SHORT.get(kind, kind)}/"
-    names = ["/".join(each) for each in known]
-    elsewhere = [name for name in names if name.endswith(f"/{key[1]}")]
-    if elsewhere:
-        return UsageError(f"no {kind} {wanted}; did you mean {prefix}{elsewhere[0]}?")
-    return UsageError(f"no {kind} {wanted}{_close(wanted, names, prefix)}")
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for namespace, name in known:
+        by_name[name].append(f"{prefix}{namespace}/{name}")
+    close = [key[1]] if key[1] in by_name else get_close_matches(key[1], by_name)
+    meant = [full for name in close for full in by_name[name]]
+    every = [full for names in by_name.values() for full in names]
+    return UsageError(f"no {kind} {printable('/'.join(key))}{_told(meant, every)}")
 
 
-def _close(wanted: str, names: Iterable[str], prefix: str) -> str:
-    known = list(names)
-    close = get_close_matches(wanted, known, n=3, cutoff=0.6)
-    if close:
-        return f"; did you mean {' or '.join(prefix + name for name in close)}?"
-    if not known:
+def _told(meant: list[str], every: list[str]) -> str:
+    if meant:
+        return f"; did you mean {' or '.join(meant[:3])}?"
+    if not every:
         return "; there are none"
-    shown = ", ".join(prefix + name for name in sorted(known)[:5])
-    return f"; there are {shown}" if len(known) <= 5 else f"; there are {len(known)}: {shown}, …"
+    more = f" and {len(every) - 5} more" if len(every) > 5 else ""
+    return f"; there are {', '.join(sorted(every)[:5])}{more}"
 
 
 def _ports_told(ports: tuple[ServicePort, ...] | tuple[ContainerPort, ...]) -> str:

@@ -85,7 +85,7 @@ HEAD = "apiVersion: v1\nkind: {}\nmetadata:\n  name: {}\n"
             "Pod",
             "p",
             "  labels:\n    app: on\n",
-            '6: Pod default/p: metadata.labels "app": expected a string, found the boolean true; unquoted',
+            '6: Pod default/p: metadata.labels "app": expected a string, found the boolean true',
         ),
         (
             "Pod",
