@@ -7,6 +7,7 @@ into the slice's `ready` condition.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv6Address
 
 from dataplane.cluster.objects import Address, Endpoint, EndpointPort, EndpointSlice
@@ -35,7 +36,9 @@ class ServiceEndpoint:
     def is_serving_terminating(self) -> bool:
         return self.serving and self.terminating
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """`ip:port`, by which endpoints are told apart and sorted."""
         if isinstance(self.address, IPv6Address):
             return f"[{self.address}]:{self.port}"
         return f"{self.address}:{self.port}"
@@ -76,8 +79,8 @@ def _add(
     # that is local wins (endpointslicecache.go, addEndpoints).
     for endpoint in slice_.endpoints:
         candidate = _seen_from(node, endpoint, port.port, slice_.metadata.source)
-        if str(candidate) not in found or candidate.is_local:
-            found[str(candidate)] = candidate
+        if candidate.text not in found or candidate.is_local:
+            found[candidate.text] = candidate
 
 
 def _seen_from(node: str, endpoint: Endpoint, port: int, source: Source) -> ServiceEndpoint:
@@ -116,7 +119,8 @@ def choose(
 
 
 def _union(first: Endpoints, second: Endpoints) -> Endpoints:
-    return tuple(sorted({*first, *second}, key=str))
+    by_text = {endpoint.text: endpoint for endpoint in (*first, *second)}
+    return tuple(by_text[text] for text in sorted(by_text))
 
 
 def _anywhere(endpoint: ServiceEndpoint) -> bool:

@@ -1,6 +1,7 @@
 """The names of kube-proxy's own chains, those of iptables mode (proxier.go, v1.36)."""
 
 from base64 import b32encode
+from functools import lru_cache
 from hashlib import sha256
 
 from dataplane.control.services import ProxiedPort, ServiceEndpoint
@@ -33,9 +34,10 @@ def firewall(port: ProxiedPort) -> str:
 
 
 def separate_endpoint(port: ProxiedPort, endpoint: ServiceEndpoint) -> str:
-    return "KUBE-SEP-" + _hash(f"{port.name}{port.protocol}{endpoint}")
+    return "KUBE-SEP-" + _hash(f"{port.name}{port.protocol}{endpoint.text}")
 
 
+@lru_cache(maxsize=1 << 17)  # all nodes have the same chains
 def _hash(text: str) -> str:
     # Sixteen letters keep every chain name within the kernel's 28 (XT_EXTENSION_MAXNAMELEN).
     return b32encode(sha256(text.encode()).digest()).decode()[:16]

@@ -194,7 +194,7 @@ def _spread(sync: Sync, port: ProxiedPort, chain: str, endpoints: Endpoints) -> 
 def _endpoint_comment(
     sync: Sync, port: ProxiedPort, endpoint: ServiceEndpoint
 ) -> tuple[Match, ...]:
-    return () if sync.is_large else (comment(f"{port.name} -> {endpoint}"),)
+    return () if sync.is_large else (comment(f"{port.name} -> {endpoint.text}"),)
 
 
 def _write_endpoint_chain(sync: Sync, port: ProxiedPort, endpoint: ServiceEndpoint) -> None:
@@ -208,7 +208,7 @@ def _write_endpoint_chain(sync: Sync, port: ProxiedPort, endpoint: ServiceEndpoi
         remember = (recent_set(chain, sync.family),)
     matches = (*text, *remember, Match(port.protocol))
     rule = Rule(protocol=protocol(port.protocol), matches=matches)
-    _append(sync, port, "nat", chain, rule, dnat(str(endpoint)))
+    _append(sync, port, "nat", chain, rule, dnat(endpoint.text))
 
 
 def _internal_chain(port: ProxiedPort) -> str:

@@ -1,5 +1,6 @@
 """The words that agents write iptables rules with, in the form iptables-save prints them."""
 
+from functools import lru_cache
 from ipaddress import ip_network
 
 from dataplane.cluster.objects import Address, Network
@@ -9,6 +10,7 @@ PROTOCOL_NUMBER = {"tcp": 6, "udp": 17, "sctp": 132}
 HOST_MASK = {4: "255.255.255.255", 6: "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}
 
 
+@lru_cache(maxsize=1 << 16)  # the same few addresses, in many rules
 def host(address: Address, *, negated: bool = False) -> Prefix:
     return Prefix(ip_network(address), negated)
 

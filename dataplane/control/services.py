@@ -5,6 +5,7 @@ decided once.  Follows kube-proxy v1.36, `serviceport.go` and `servicechangetrac
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from dataplane.cluster.objects import (
     Address,
@@ -46,7 +47,7 @@ class ProxiedPort:
     external_local: bool = False  # externalTrafficPolicy: Local
     all_endpoints: int = 0  # of any condition; what kube-proxy calls a large cluster counts them
 
-    @property
+    @cached_property
     def name(self) -> str:
         """`namespace/service:port`, as kube-proxy's comments and logs have it."""
         base = f"{self.service.metadata.namespace}/{self.service.metadata.name}"
@@ -154,7 +155,9 @@ def _external_local(service: Service) -> bool:
 def _health_check_node_port(service: Service) -> int:
     if service.type != "LoadBalancer" or service.external_traffic_policy != "Local":
         return 0
-    value = service.spec.get("healthCheckNodePort", 0)
+    value = service.spec.get("healthCheckNodePort")
+    if value is None:
+        return 0
     if not isinstance(value, int) or not 0 <= value <= 65535:
         key = f"{service.metadata.namespace}/{service.metadata.name}"
         message = f"Service {key}: bad healthCheckNodePort {value!r}, expected 1 to 65535"

@@ -128,7 +128,7 @@ GATHERED = [
 
 @pytest.mark.parametrize(("slices", "family", "texts"), GATHERED)
 def test_gather(slices: list[EndpointSlice], family: int, texts: list[str]) -> None:
-    assert [str(e) for e in gather(slices, "", "TCP", family, "a")] == texts
+    assert [e.text for e in gather(slices, "", "TCP", family, "a")] == texts
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -73,11 +73,11 @@ def test_each_family_has_its_own_address_and_endpoints() -> None:
         endpoint_slice("web", "fd00:1::5", kind="IPv6"),
     )
     (four,), (six,) = ports(*documents), ports(*documents, family=6)
-    assert (str(four.cluster_ip), str(four.endpoints.cluster[0])) == (
+    assert (str(four.cluster_ip), four.endpoints.cluster[0].text) == (
         "10.96.0.5",
         "10.244.1.5:8080",
     )
-    assert (str(six.cluster_ip), str(six.endpoints.cluster[0])) == (
+    assert (str(six.cluster_ip), six.endpoints.cluster[0].text) == (
         "fd00:96::5",
         "[fd00:1::5]:8080",
     )
