@@ -174,7 +174,8 @@ cdef uint64_t records_write(const frame_t* frames, Py_ssize_t count, const uint8
         header[2] = htole32(frame.captured)
         header[3] = htole32(frame.length)
         memcpy(out + here, header, 16)
-        memcpy(out + here + 16, data + frame.offset, frame.captured)
+        if frame.captured > 0:      # `data` may be NULL when there are no bytes at all
+            memcpy(out + here + 16, data + frame.offset, frame.captured)
         here += <uint64_t>frame.captured + 16
     return here
 

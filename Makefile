@@ -1,0 +1,46 @@
+# Every habit is one word.  `make demo` and `make test` need only Python >= 3.11, gcc and make.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+CASE   := pcaps/two-nodes
+
+.PHONY: demo test check build lint golden bench sanitize fuzz record clean
+
+demo: build         ## replay the recorded conversation and print what happened to each packet
+	$(BIN)/dataplane replay -f $(CASE)/cluster.yaml -r $(CASE)/client.pcap
+
+test: build         ## unit, property, golden, architecture and (as root) kernel tests
+	$(BIN)/python -m pytest
+
+check: lint test    ## what a change must pass
+
+lint: build         ## ruff, mypy, cython-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint _fastpath
+
+build: $(VENV)/installed     ## make .venv and compile the kernels in place
+	@$(BIN)/python setup.py -q build_ext --inplace
+
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q 'setuptools>=77' 'cython>=3.1' 'numpy>=2.0'
+	$(BIN)/pip install -q --no-build-isolation -e '.[dev]'
+	@touch $@
+
+golden: build       ## rewrite the traces in tests/golden, then review the diff
+	UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/test_golden.py
+	git diff --stat tests/golden
+
+bench: build        ## packets per second and nanoseconds per packet, with a checksum of the answers
+	$(BIN)/python -m pytest benchmarks --benchmark-only
+
+fuzz: build         ## the same properties, a hundred times longer
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --timeout=0 -k "equals or inverts or hostile"
+
+record: build       ## record pcaps/two-nodes again from the real kernel (root)
+	$(BIN)/python pcaps/record.py
+
+clean:
+	rm -rf build dist *.egg-info _fastpath/*.c _fastpath/*.so

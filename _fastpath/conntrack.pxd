@@ -1,0 +1,34 @@
+# Connection tracking: nf_conntrack_core.c and its protocol trackers.
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+
+from _fastpath.packet cimport packet_t
+from _fastpath.state cimport state_t, tuple_t, walk_t
+
+cpdef enum TcpState:        # enum tcp_conntrack
+    TCP_NONE = 0
+    TCP_SYN_SENT = 1
+    TCP_SYN_RECV = 2
+    TCP_ESTABLISHED = 3
+    TCP_FIN_WAIT = 4
+    TCP_CLOSE_WAIT = 5
+    TCP_LAST_ACK = 6
+    TCP_TIME_WAIT = 7
+    TCP_CLOSE = 8
+    TCP_SYN_SENT2 = 9
+    TCP_MAX = 10            # sIV: the packet is INVALID
+    TCP_IGNORE = 11         # sIG: let pass, nothing changes
+
+# nf_conntrack_in: finds or makes the packet's connection and sets its ctinfo.
+# Returns 0, or the Reason why the packet is dropped or cannot be followed.
+cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil
+# nf_confirm: the packet of a new connection leaves (or reaches a process): it is entered.
+cdef int conntrack_confirm(walk_t* walk) noexcept nogil
+# A dropped packet's unconfirmed connection vanishes with it.
+cdef void conntrack_drop(walk_t* walk, int32_t index) noexcept nogil
+# Where a packet's IP header and the 8 bytes after it stand in an ICMP error; 0 if they do not.
+cdef uint32_t quoted_transport(const packet_t* packet) noexcept nogil
+
+cdef void tuple_invert(tuple_t* to, const tuple_t* source) noexcept nogil
+# Another connection than `ignored` has this tuple already.
+cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexcept nogil
+cdef uint32_t source_bucket(const state_t* state, const tuple_t* tuple) noexcept nogil

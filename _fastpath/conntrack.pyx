@@ -1,0 +1,658 @@
+"""Connection tracking.  Specified by dataplane.reference.conntrack.
+
+A connection is one entry with two tuples, its original direction's and its reply
+direction's.  NAT is nothing but a reply tuple that is not the original's mirror image.
+An entry is made at PREROUTING or OUTPUT and entered into the table only when its first
+packet leaves the node or reaches a process (confirm): a dropped packet leaves no trace.
+
+      packet ── tuple ── in the table? ── yes ── which direction?  original → NEW, ESTABLISHED
+                                │                                  reply    → ESTABLISHED_REPLY
+                                no ── protocol's first-packet check ── NEW, unconfirmed
+                                                  └── refused ── INVALID, no connection
+
+Not modelled yet: TCP window tracking, helpers, expectations, zones.
+"""
+
+from libc.stdint cimport uint16_t
+from libc.string cimport memset
+
+from _fastpath.address cimport addr_equal, addr_t
+from _fastpath.choice cimport fold
+from _fastpath.image cimport HOOK_PREROUTING, node_t
+from _fastpath.packet cimport (
+    CHECKSUM_WRONG,
+    ETHER_SIZE,
+    PROTO_DCCP,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    PROTO_SCTP,
+    PROTO_TCP,
+    PROTO_UDP,
+    PROTO_UDPLITE,
+    TCP_ACK,
+    TCP_FIN,
+    TCP_RST,
+    TCP_SYN,
+    load16,
+    load32,
+    load64,
+    packet_checksum,
+    proto_has_ports,
+)
+from _fastpath.reason cimport (
+    CONNTRACK_CLASH,
+    CONNTRACK_FULL,
+    FRAGMENT_UNMODELLED,
+)
+from _fastpath.state cimport (
+    CT_ESTABLISHED,
+    CT_ESTABLISHED_REPLY,
+    CT_INFOS,
+    CT_INVALID,
+    CT_NEW,
+    CT_RELATED,
+    CT_RELATED_REPLY,
+    IPS_ASSURED,
+    IPS_CONFIRMED,
+    IPS_SEEN_REPLY,
+    TIMEOUT_GENERIC,
+    TIMEOUT_ICMP,
+    TIMEOUT_ICMPV6,
+    TIMEOUT_TCP_UNACK,
+    TIMEOUT_UDP,
+    TIMEOUT_UDP_STREAM,
+    connection_t,
+)
+from _fastpath.trace cimport STEP_CONNTRACK, trace_step
+
+cdef enum:
+    SECOND_NS = 1000000000
+
+# ---------------------------------------------------------------------------------- tuples
+
+
+cdef uint16_t icmp_answer(uint8_t proto, uint16_t kind) noexcept nogil:
+    """type << 8 of what answers this type; 0xFFFF if nothing does (not trackable).
+
+    nf_conntrack_proto_icmp.c and _icmpv6.c, invmap.
+    """
+    cdef uint16_t type = kind >> 8
+    if proto == PROTO_ICMP:
+        if type == 8:
+            return 0 << 8
+        if type == 0:
+            return 8 << 8
+        if type == 13 or type == 15 or type == 17:
+            return (type + 1) << 8
+        if type == 14 or type == 16 or type == 18:
+            return (type - 1) << 8
+        return 0xFFFF
+    if type == 128:
+        return 129 << 8
+    if type == 129:
+        return 128 << 8
+    if type == 139:
+        return 140 << 8
+    if type == 140:
+        return 139 << 8
+    return 0xFFFF
+
+
+cdef void tuple_invert(tuple_t* to, const tuple_t* source) noexcept nogil:
+    to.src = source.dst
+    to.dst = source.src
+    to.node = source.node
+    to.proto = source.proto
+    to.family = source.family
+    if source.proto == PROTO_ICMP or source.proto == PROTO_ICMPV6:
+        to.sport = source.sport
+        to.dport = <uint16_t>(icmp_answer(source.proto, source.dport) | (source.dport & 0xFF))
+    else:
+        to.sport = source.dport
+        to.dport = source.sport
+
+
+cdef inline bint tuple_equal(const tuple_t* a, const tuple_t* b) noexcept nogil:
+    return (a.sport == b.sport and a.dport == b.dport and a.node == b.node
+            and a.proto == b.proto and a.family == b.family
+            and addr_equal(a.src, b.src) and addr_equal(a.dst, b.dst))
+
+
+cdef inline uint32_t tuple_bucket(const state_t* state, const tuple_t* tuple) noexcept nogil:
+    cdef uint64_t h = fold(tuple.src.hi ^ (<uint64_t>tuple.node << 48), tuple.src.lo)
+    h = fold(h ^ tuple.dst.hi, tuple.dst.lo)
+    h = fold(h, (<uint64_t>tuple.sport << 48) | (<uint64_t>tuple.dport << 32)
+             | (<uint64_t>tuple.proto << 8) | tuple.family)
+    return <uint32_t>h & state.bucket_mask
+
+
+cdef uint32_t source_bucket(const state_t* state, const tuple_t* tuple) noexcept nogil:
+    cdef uint64_t h = fold(tuple.src.hi ^ (<uint64_t>tuple.node << 48), tuple.src.lo)
+    return <uint32_t>fold(h, (<uint64_t>tuple.sport << 16) | tuple.proto) & state.bucket_mask
+
+
+cdef bint packet_tuple(const packet_t* packet, uint16_t node, tuple_t* tuple) noexcept nogil:
+    """nf_ct_get_tuple: False when the transport header is not there."""
+    tuple.src = packet.src
+    tuple.dst = packet.dst
+    tuple.node = node
+    tuple.proto = packet.proto
+    tuple.family = packet.family
+    tuple.sport = tuple.dport = 0
+    if (proto_has_ports(packet.proto) or packet.proto == PROTO_ICMP
+            or packet.proto == PROTO_ICMPV6):
+        if not packet.has_ports:
+            return False
+        tuple.sport = packet.sport
+        tuple.dport = packet.dport
+    return True
+
+
+# ----------------------------------------------------------------------------------- table
+
+
+cdef void unlink_one(state_t* state, int32_t index, uint32_t direction) noexcept nogil:
+    cdef connection_t* connection = &state.connections[index]
+    cdef int32_t* link = &state.buckets[tuple_bucket(state, &connection.tuple[direction])]
+    cdef uint32_t other
+    while link[0] >= 0:
+        # A chain link names (connection, direction) in one number.
+        other = <uint32_t>link[0]
+        if other == <uint32_t>index * 2 + direction:
+            link[0] = connection.next[direction]
+            return
+        link = &state.connections[other >> 1].next[other & 1]
+
+
+cdef void unlink_source(state_t* state, int32_t index) noexcept nogil:
+    cdef connection_t* connection = &state.connections[index]
+    cdef int32_t* link = &state.source_buckets[source_bucket(state, &connection.tuple[0])]
+    while link[0] >= 0:
+        if link[0] == index:
+            link[0] = connection.next_source
+            return
+        link = &state.connections[link[0]].next_source
+
+
+cdef void connection_free(state_t* state, int32_t index) noexcept nogil:
+    state.connections[index].in_use = 0
+    state.free_list[state.free_count] = index
+    state.free_count += 1
+
+
+cdef void connection_kill(state_t* state, int32_t index) noexcept nogil:
+    cdef connection_t* connection = &state.connections[index]
+    if connection.status & IPS_CONFIRMED:
+        unlink_one(state, index, 0)
+        unlink_one(state, index, 1)
+        state.node_connections[connection.tuple[0].node] -= 1
+    unlink_source(state, index)
+    connection_free(state, index)
+
+
+cdef int32_t table_find(state_t* state, const tuple_t* tuple, uint64_t now_ns) noexcept nogil:
+    """connection * 2 + direction, or -1.  Entries whose time is up are removed on sight."""
+    cdef int32_t* link = &state.buckets[tuple_bucket(state, tuple)]
+    cdef int32_t here = link[0]
+    cdef connection_t* connection
+    cdef int32_t after
+    while here >= 0:
+        connection = &state.connections[here >> 1]
+        after = connection.next[here & 1]
+        if connection.expires_ns <= now_ns:
+            # Both its links may stand in this chain: start again.
+            connection_kill(state, here >> 1)
+            here = state.buckets[tuple_bucket(state, tuple)]
+            continue
+        if tuple_equal(&connection.tuple[here & 1], tuple):
+            return here
+        here = after
+    return -1
+
+
+cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexcept nogil:
+    cdef int32_t found = table_find(walk.state, tuple, walk.now_ns)
+    return found >= 0 and (found >> 1) != ignored
+
+
+cdef uint32_t collect_expired(state_t* state, uint64_t now_ns) noexcept nogil:
+    """Free every connection whose time is up."""
+    cdef uint32_t i, freed = 0
+    for i in range(state.connection_max):
+        if (state.connections[i].in_use and state.connections[i].status & IPS_CONFIRMED
+                and state.connections[i].expires_ns <= now_ns):
+            connection_kill(state, <int32_t>i)
+            freed += 1
+    return freed
+
+
+cdef int32_t connection_new(walk_t* walk, const tuple_t* tuple) noexcept nogil:
+    cdef state_t* state = walk.state
+    cdef connection_t* connection
+    cdef int32_t index
+    if state.free_count == 0 and collect_expired(state, walk.now_ns) == 0:
+        return -1
+    state.free_count -= 1
+    index = state.free_list[state.free_count]
+    connection = &state.connections[index]
+    memset(connection, 0, sizeof(connection_t))
+    connection.tuple[0] = tuple[0]
+    tuple_invert(&connection.tuple[1], tuple)
+    connection.next[0] = connection.next[1] = connection.next_source = -1
+    connection.in_use = 1
+    return index
+
+
+# ------------------------------------------------------------------------------------- TCP
+
+# nf_conntrack_proto_tcp.c, tcp_conntracks: [direction][what the packet carries][state before].
+# A missing transition is INVALID (iv); ig lets the packet pass and changes nothing.
+cdef enum:
+    no = 0
+    ss = 1
+    sr = 2
+    es = 3
+    fw = 4
+    cw = 5
+    la = 6
+    tw = 7
+    cl = 8
+    s2 = 9
+    iv = 10
+    ig = 11
+
+cdef uint8_t[2][6][10] TCP_TABLE = [
+    [   # original direction
+        #  no  ss  sr  es  fw  cw  la  tw  cl  s2
+        [ss, ss, ig, ig, ig, ig, ig, ss, ss, s2],   # SYN
+        [iv, iv, sr, iv, iv, iv, iv, iv, iv, sr],   # SYN/ACK
+        [iv, iv, fw, fw, la, la, la, tw, cl, iv],   # FIN
+        [es, iv, es, es, cw, cw, tw, tw, cl, iv],   # ACK
+        [iv, cl, cl, cl, cl, cl, cl, cl, cl, cl],   # RST
+        [iv, iv, iv, iv, iv, iv, iv, iv, iv, iv],   # none of these
+    ],
+    [   # reply direction
+        [iv, s2, iv, iv, iv, iv, iv, ss, iv, s2],
+        [iv, sr, ig, ig, ig, ig, ig, ig, ig, sr],
+        [iv, iv, fw, fw, la, la, la, tw, cl, iv],
+        [iv, ig, sr, es, cw, cw, tw, tw, cl, ig],
+        [iv, cl, cl, cl, cl, cl, cl, cl, cl, cl],
+        [iv, iv, iv, iv, iv, iv, iv, iv, iv, iv],
+    ],
+]
+
+cdef enum:
+    INDEX_SYN = 0
+    INDEX_SYNACK = 1
+    INDEX_FIN = 2
+    INDEX_ACK = 3
+    INDEX_RST = 4
+    INDEX_NONE = 5
+    SEEN_CLOSE_INIT = 1     # IP_CT_TCP_FLAG_CLOSE_INIT: this direction sent FIN or RST
+
+
+cdef inline uint32_t tcp_index(uint8_t flags) noexcept nogil:
+    """get_conntrack_index: in this order, RST first."""
+    if flags & TCP_RST:
+        return INDEX_RST
+    if flags & TCP_SYN:
+        return INDEX_SYNACK if flags & TCP_ACK else INDEX_SYN
+    if flags & TCP_FIN:
+        return INDEX_FIN
+    if flags & TCP_ACK:
+        return INDEX_ACK
+    return INDEX_NONE
+
+
+cdef bint tcp_flags_are_valid(uint8_t flags) noexcept nogil:
+    """tcp_valid_flags, PSH, ECE and CWR left out: the combinations that a stack sends."""
+    cdef uint8_t seen = flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | 32)
+    return (seen == TCP_SYN or seen == TCP_SYN | 32 or seen == TCP_SYN | TCP_ACK
+            or seen == TCP_RST or seen == TCP_RST | TCP_ACK or seen == TCP_FIN | TCP_ACK
+            or seen == TCP_FIN | TCP_ACK | 32 or seen == TCP_ACK or seen == TCP_ACK | 32)
+
+
+cdef bint tcp_header_is_valid(const packet_t* packet) noexcept nogil:
+    """tcp_error: header length and flags."""
+    cdef uint32_t header = (packet.frame[packet.l4 + 12] >> 4) * 4
+    if header < 20 or packet.l4 + header > packet.length:
+        return False
+    return tcp_flags_are_valid(packet.tcp_flags)
+
+
+cdef bint tcp_new(const node_t* node, const packet_t* packet,
+                  connection_t* connection) noexcept nogil:
+    """Whether a first packet opens a connection.  The packet itself then takes it from NONE."""
+    cdef uint8_t state = TCP_TABLE[0][tcp_index(packet.tcp_flags)][<int>TCP_NONE]
+    if state >= TCP_MAX:
+        return False
+    if state == TCP_ESTABLISHED and not node.tcp_loose:
+        return False
+    connection.tcp_state = TCP_NONE
+    connection.tcp_last_index = INDEX_NONE
+    return True
+
+
+cdef enum Packet:
+    PACKET_ACCEPT = 0
+    PACKET_INVALID = 1
+    PACKET_REPEAT = 2       # the entry was killed: look again
+
+
+cdef inline uint32_t tcp_end(const packet_t* packet) noexcept nogil:
+    """segment_seq_plus_len: the sequence number after this segment."""
+    cdef const uint8_t* header = packet.frame + packet.l4
+    cdef uint32_t payload = (packet.ip_length + ETHER_SIZE - packet.l4
+                             - (header[12] >> 4) * 4)
+    return (load32(header + 4) + payload + ((packet.tcp_flags & TCP_SYN) != 0)
+            + ((packet.tcp_flags & TCP_FIN) != 0))
+
+
+cdef uint8_t tcp_next_state(walk_t* walk, connection_t* connection, uint32_t what,
+                            uint32_t direction) noexcept nogil:
+    """The table's answer, and the three places where it is not the last word.
+
+    TCP_NONE here means: kill this connection and look again.
+    """
+    cdef const packet_t* packet = walk.packet
+    cdef uint8_t before = connection.tcp_state
+    cdef uint8_t after = TCP_TABLE[direction][what][before]
+    if after == TCP_SYN_SENT and before >= TCP_TIME_WAIT:
+        # A SYN on a connection that was closed or aborted: begin anew (RFC 1122 4.2.2.13).
+        if ((connection.tcp_flags[0] | connection.tcp_flags[1]) & SEEN_CLOSE_INIT
+                or (connection.tcp_last_dir == direction
+                    and connection.tcp_last_index == INDEX_RST)):
+            return TCP_NONE
+        after = TCP_IGNORE
+    if (after == TCP_IGNORE and what == INDEX_SYNACK and connection.tcp_last_index == INDEX_SYN
+            and connection.tcp_last_dir != direction
+            and load32(packet.frame + packet.l4 + 8) == connection.tcp_last_end):
+        # The answer to a SYN that was let pass unexplained: the table was out of step.
+        connection.tcp_state = TCP_SYN_SENT
+        connection.tcp_flags[0] = connection.tcp_flags[1] = 0
+        return TCP_SYN_RECV
+    return after
+
+
+cdef int tcp_packet(walk_t* walk, int32_t index, uint32_t direction) noexcept nogil:
+    """nf_conntrack_tcp_packet, without the window check."""
+    cdef packet_t* packet = walk.packet
+    cdef connection_t* connection = &walk.state.connections[index]
+    cdef const node_t* node = &walk.image.nodes[connection.tuple[0].node]
+    cdef uint32_t what = tcp_index(packet.tcp_flags)
+    cdef uint8_t after = tcp_next_state(walk, connection, what, direction)
+    cdef uint8_t before = connection.tcp_state
+    cdef uint32_t timeout
+    if after == TCP_NONE:
+        connection_kill(walk.state, index)
+        return PACKET_REPEAT
+    if after == TCP_MAX:
+        return PACKET_INVALID
+    connection.tcp_last_index = <uint8_t>what
+    connection.tcp_last_dir = <uint8_t>direction
+    if after == TCP_IGNORE:
+        connection.tcp_last_end = tcp_end(packet)
+        return PACKET_ACCEPT
+    connection.tcp_state = after
+    if before != after and after == TCP_FIN_WAIT:
+        connection.tcp_flags[direction] |= SEEN_CLOSE_INIT
+    timeout = node.timeouts[after]
+    if not connection.status & IPS_SEEN_REPLY:
+        if what == INDEX_RST:
+            connection_expire(walk, index)          # never was a connection
+            return PACKET_ACCEPT
+        if what == INDEX_SYN and before == TCP_SYN_SENT:
+            return PACKET_ACCEPT                    # a repeated SYN prolongs nothing
+        if after == TCP_ESTABLISHED:                # picked up in the middle
+            timeout = min(timeout, node.timeouts[<int>TIMEOUT_TCP_UNACK])
+    elif (not connection.status & IPS_ASSURED and after == TCP_ESTABLISHED
+            and (before == TCP_SYN_RECV or before == TCP_ESTABLISHED)):
+        connection.status |= IPS_ASSURED
+    connection.expires_ns = walk.now_ns + <uint64_t>timeout * SECOND_NS
+    return PACKET_ACCEPT
+
+
+cdef void connection_expire(walk_t* walk, int32_t index) noexcept nogil:
+    """nf_ct_kill_acct: the packet keeps its connection to its end, the table loses it now."""
+    walk.state.connections[index].expires_ns = walk.now_ns
+
+
+# ------------------------------------------------------------------------- other protocols
+
+
+cdef void udp_packet(walk_t* walk, connection_t* connection) noexcept nogil:
+    """nf_conntrack_udp_packet: two seconds after the first reply it is a stream."""
+    cdef const node_t* node = &walk.image.nodes[connection.tuple[0].node]
+    cdef uint32_t timeout = node.timeouts[<int>TIMEOUT_UDP]
+    if connection.status & IPS_SEEN_REPLY and walk.now_ns > connection.stream_ns:
+        timeout = node.timeouts[<int>TIMEOUT_UDP_STREAM]
+        connection.status |= IPS_ASSURED
+    connection.expires_ns = walk.now_ns + <uint64_t>timeout * SECOND_NS
+
+
+cdef int track_packet(walk_t* walk, int32_t index, uint32_t direction) noexcept nogil:
+    cdef connection_t* connection = &walk.state.connections[index]
+    cdef uint8_t proto = connection.tuple[0].proto
+    cdef const node_t* node = &walk.image.nodes[connection.tuple[0].node]
+    cdef uint32_t timeout = node.timeouts[<int>TIMEOUT_GENERIC]
+    if proto == PROTO_TCP:
+        return tcp_packet(walk, index, direction)
+    if proto == PROTO_UDP or proto == PROTO_UDPLITE:
+        udp_packet(walk, connection)
+        return PACKET_ACCEPT
+    if proto == PROTO_ICMP:
+        timeout = node.timeouts[<int>TIMEOUT_ICMP]
+    elif proto == PROTO_ICMPV6:
+        timeout = node.timeouts[<int>TIMEOUT_ICMPV6]
+    connection.expires_ns = walk.now_ns + <uint64_t>timeout * SECOND_NS
+    return PACKET_ACCEPT
+
+
+cdef bint opens(const node_t* node, const packet_t* packet,
+                connection_t* connection, uint64_t now_ns) noexcept nogil:
+    """Whether the protocol lets this packet begin a connection."""
+    cdef uint16_t type = packet.dport >> 8
+    if packet.proto == PROTO_TCP:
+        return tcp_new(node, packet, connection)
+    if packet.proto == PROTO_ICMP:
+        return type == 8 or type == 13 or type == 15 or type == 17
+    if packet.proto == PROTO_ICMPV6:
+        return type == 128 or type == 139
+    connection.stream_ns = now_ns + <uint64_t>2 * SECOND_NS
+    return True
+
+
+# ------------------------------------------------------------------------------ ICMP errors
+
+
+cdef bint is_icmp_error(const packet_t* packet) noexcept nogil:
+    cdef uint16_t type = packet.dport >> 8
+    if packet.proto == PROTO_ICMP and packet.family == 4:
+        return type == 3 or type == 4 or type == 5 or type == 11 or type == 12
+    return packet.proto == PROTO_ICMPV6 and packet.family == 6 and type < 128
+
+
+cdef uint32_t quoted_transport(const packet_t* packet) noexcept nogil:
+    cdef uint32_t at = packet.l4 + 8
+    cdef uint32_t header = 40
+    cdef const uint8_t* ip = packet.frame + at
+    if at + (20 if packet.family == 4 else 40) > packet.size:
+        return 0
+    if packet.family == 4:
+        header = (ip[0] & 15) * 4
+        if header < 20 or load16(ip + 6) & 0x1FFF:
+            return 0
+    if ip[0] >> 4 != packet.family or at + header + 8 > packet.size:
+        return 0
+    return at + header
+
+
+cdef bint quoted_tuple(const packet_t* packet, uint16_t node, tuple_t* tuple) noexcept nogil:
+    """The tuple of the packet that an ICMP error quotes."""
+    cdef const uint8_t* ip = packet.frame + packet.l4 + 8
+    cdef const uint8_t* transport
+    cdef uint32_t at = quoted_transport(packet)
+    if at == 0:
+        return False
+    transport = packet.frame + at
+    tuple.node = node
+    tuple.family = packet.family
+    tuple.sport = tuple.dport = 0
+    if packet.family == 4:
+        tuple.proto = ip[9]
+        tuple.src = addr_t(0, load32(ip + 12))
+        tuple.dst = addr_t(0, load32(ip + 16))
+    else:
+        tuple.proto = ip[6]
+        tuple.src = addr_t(load64(ip + 8), load64(ip + 16))
+        tuple.dst = addr_t(load64(ip + 24), load64(ip + 32))
+    if tuple.proto == PROTO_ICMP or tuple.proto == PROTO_ICMPV6:
+        tuple.sport = load16(transport + 4)
+        tuple.dport = load16(transport)
+    elif proto_has_ports(tuple.proto):
+        tuple.sport = load16(transport)
+        tuple.dport = load16(transport + 2)
+    return True
+
+
+cdef int related(walk_t* walk, uint16_t node) noexcept nogil:
+    """nf_conntrack_inet_error: an error belongs to the flow it quotes, or is INVALID."""
+    cdef packet_t* packet = walk.packet
+    cdef tuple_t quoted, sought
+    cdef int32_t found
+    packet.ctinfo = CT_INVALID
+    if not quoted_tuple(packet, node, &quoted):
+        return 0
+    tuple_invert(&sought, &quoted)
+    if (quoted.proto == PROTO_ICMP or quoted.proto == PROTO_ICMPV6) and (
+            icmp_answer(quoted.proto, quoted.dport) == 0xFFFF):
+        return 0
+    found = table_find(walk.state, &sought, walk.now_ns)
+    if found < 0:
+        return 0
+    packet.connection = found >> 1
+    # The error travels against the packet it quotes.
+    packet.direction = <uint8_t>(found & 1)
+    packet.ctinfo = CT_RELATED if found & 1 == 0 else CT_RELATED_REPLY
+    return 0
+
+
+# ------------------------------------------------------------------------------------- door
+
+
+cdef bint refused(const packet_t* packet, const node_t* node) noexcept nogil:
+    """tcp_error, udp_error, icmp_error: damaged packets belong to no connection."""
+    if packet.proto == PROTO_TCP and not tcp_header_is_valid(packet):
+        return True
+    if packet.proto == PROTO_UDP and (
+            load16(packet.frame + packet.l4 + 4) < 8
+            or packet.l4 + load16(packet.frame + packet.l4 + 4) > packet.length):
+        return True
+    return False
+
+
+cdef int find_or_make(walk_t* walk, const tuple_t* tuple) noexcept nogil:
+    """The connection of a tuple: index * 2 + direction; -1 none may be made; -2 table full."""
+    cdef packet_t* packet = walk.packet
+    cdef const node_t* node = &walk.image.nodes[tuple.node]
+    cdef int32_t found = table_find(walk.state, tuple, walk.now_ns)
+    if found >= 0:
+        return found
+    if (packet.proto == PROTO_ICMP or packet.proto == PROTO_ICMPV6) and (
+            icmp_answer(packet.proto, packet.dport) == 0xFFFF):
+        return -1
+    if walk.state.node_connections[tuple.node] >= node.conntrack_max:
+        return -2
+    found = connection_new(walk, tuple)
+    if found < 0:
+        return -2
+    if not opens(node, packet, &walk.state.connections[found], walk.now_ns):
+        connection_free(walk.state, found)
+        return -1
+    return found * 2
+
+
+cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil:
+    cdef packet_t* packet = walk.packet
+    cdef uint16_t node = <uint16_t>packet.node
+    cdef const node_t* here = &walk.image.nodes[node]
+    cdef tuple_t tuple
+    cdef int outcome = 0
+    if packet.is_tracked:
+        return 0                        # looped back, or untracked by a rule
+    if packet.is_fragment:
+        return FRAGMENT_UNMODELLED
+    packet.is_tracked = 1
+    packet.ctinfo = CT_INVALID
+    if not packet_tuple(packet, node, &tuple) or refused(packet, here):
+        pass
+    elif (here.conntrack_checksum and hook == HOOK_PREROUTING
+            and packet_checksum(packet) == CHECKSUM_WRONG):
+        pass
+    elif is_icmp_error(packet):
+        outcome = related(walk, node)
+    else:
+        outcome = track(walk, &tuple)
+    trace_step(walk.trace, STEP_CONNTRACK, <uint32_t>node * CT_INFOS + packet.ctinfo)
+    return outcome
+
+
+cdef int track(walk_t* walk, const tuple_t* tuple) noexcept nogil:
+    """resolve_normal_ct and the protocol's tracker.  Sets connection, direction and ctinfo."""
+    cdef packet_t* packet = walk.packet
+    cdef connection_t* connection
+    cdef int32_t found
+    cdef int outcome = PACKET_REPEAT
+    while outcome == PACKET_REPEAT:
+        found = find_or_make(walk, tuple)
+        if found == -2:
+            return CONNTRACK_FULL
+        if found < 0:
+            return 0
+        connection = &walk.state.connections[found >> 1]
+        outcome = track_packet(walk, found >> 1, found & 1)
+    if outcome == PACKET_INVALID:
+        if not connection.status & IPS_CONFIRMED:
+            connection_free(walk.state, found >> 1)
+        return 0
+    packet.connection = found >> 1
+    packet.direction = <uint8_t>(found & 1)
+    if found & 1:
+        packet.ctinfo = CT_ESTABLISHED_REPLY
+        connection.status |= IPS_SEEN_REPLY
+    elif connection.status & IPS_SEEN_REPLY:
+        packet.ctinfo = CT_ESTABLISHED
+    else:
+        packet.ctinfo = CT_NEW
+    return 0
+
+
+cdef int conntrack_confirm(walk_t* walk) noexcept nogil:
+    cdef state_t* state = walk.state
+    cdef connection_t* connection
+    cdef int32_t index = walk.packet.connection
+    cdef uint32_t direction, bucket
+    # A reset or an error that answers an unconfirmed packet confirms nothing.
+    if index < 0 or walk.packet.direction or state.connections[index].status & IPS_CONFIRMED:
+        return 0
+    connection = &state.connections[index]
+    for direction in range(2):
+        if table_find(state, &connection.tuple[direction], walk.now_ns) >= 0:
+            return CONNTRACK_CLASH
+    for direction in range(2):
+        bucket = tuple_bucket(state, &connection.tuple[direction])
+        connection.next[direction] = state.buckets[bucket]
+        state.buckets[bucket] = index * 2 + <int32_t>direction
+    connection.status |= IPS_CONFIRMED
+    state.node_connections[connection.tuple[0].node] += 1
+    return 0
+
+
+cdef void conntrack_drop(walk_t* walk, int32_t index) noexcept nogil:
+    cdef connection_t* connection
+    if index < 0:
+        return
+    connection = &walk.state.connections[index]
+    if connection.in_use and not connection.status & IPS_CONFIRMED:
+        unlink_source(walk.state, index)
+        connection_free(walk.state, index)

@@ -1,0 +1,46 @@
+# Where an IP packet goes: routing tables, source addresses, neighbours.
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+
+from _fastpath.address cimport addr_t
+from _fastpath.image cimport host_t, image_t, node_t, route_t
+from _fastpath.packet cimport packet_t
+
+# Route for a destination on a node; -1 if none.  Tables are asked in the order of `ip rule`.
+cdef int32_t fib_lookup(const image_t* image, int32_t node, uint8_t family,
+                        addr_t destination) noexcept nogil
+
+# 0 or the Reason why a packet that arrived on `device` is not routed (ip_route_input_slow);
+# `route` is -1 when there is none.
+cdef int route_input(const image_t* image, const packet_t* packet, int32_t device,
+                     int32_t* route) noexcept nogil
+
+# RouteKind of an address by the local table alone (inet_addr_type); UNICAST if it is not there.
+cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
+                          addr_t address, int32_t device) noexcept nogil
+
+# Source address for packets that leave by `device` towards `next_hop` (inet_select_addr).
+cdef bint select_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
+                         addr_t* address) noexcept nogil
+# The same, with the route's preferred source first.
+cdef bint source_address(const image_t* image, int32_t route, addr_t destination,
+                         addr_t* address) noexcept nogil
+
+cpdef enum Resolved:
+    RESOLVED_ENTRY = 0      # by a neighbour entry
+    RESOLVED_ASKED = 1      # no entry, but ARP would have found the one that has the address
+    RESOLVED_FAILED = 2     # the entry says that nobody answers
+    RESOLVED_UNKNOWN = 3    # nothing given says who has it
+
+# MAC of a next hop on a device; `entry` is the neighbour entry that says so, or -1.
+cdef int resolve(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
+                 uint64_t* mac, int32_t* entry) noexcept nogil
+
+# First host row behind `device` with `mac`; -1 if none.  Rows of one host follow each other.
+cdef int32_t host_lookup(const image_t* image, int32_t device, uint64_t mac) noexcept nogil
+# The host row of an address, whichever device it is behind; -1 if none.
+cdef int32_t host_of_address(const image_t* image, uint8_t family, addr_t address) noexcept nogil
+# Device on the same wire as `device` that has this MAC address; -1 if none.
+cdef int32_t wire_lookup(const image_t* image, int32_t device, uint64_t mac) noexcept nogil
+# Device on the same wire that has this IP address; -1 if none.
+cdef int32_t wire_address(const image_t* image, int32_t device, uint8_t family,
+                          addr_t address) noexcept nogil

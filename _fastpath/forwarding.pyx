@@ -1,0 +1,323 @@
+"""Where an IP packet goes.  Specified by dataplane.reference.forwarding."""
+
+from _fastpath.address cimport addr_compare, addr_equal, addr_in, addr_is_zero
+from _fastpath.image cimport (
+    DEVICE_LOOPBACK,
+    ROUTE_BLACKHOLE,
+    ROUTE_BROADCAST,
+    ROUTE_LOCAL,
+    ROUTE_MULTICAST,
+    ROUTE_PROHIBIT,
+    ROUTE_THROW,
+    ROUTE_UNICAST,
+    ROUTE_UNKNOWN,
+    ROUTE_UNREACHABLE,
+    address_t,
+    device_t,
+    neighbour_t,
+)
+from _fastpath.lpm cimport lpm_lookup
+from _fastpath.reason cimport (
+    MARTIAN_DESTINATION,
+    MARTIAN_SOURCE,
+    NO_ROUTE,
+    REVERSE_PATH,
+    ROUTE_PROHIBIT as REASON_PROHIBIT,
+    ROUTE_UNMODELLED,
+)
+from _fastpath.reason cimport ROUTE_BLACKHOLE as REASON_BLACKHOLE
+from _fastpath.reason cimport ROUTE_UNREACHABLE as REASON_UNREACHABLE
+
+cdef enum:
+    SCOPE_LINK = 253
+    SCOPE_HOST = 254
+
+# --------------------------------------------------------------------------------- routes
+
+
+cdef int32_t fib_lookup(const image_t* image, int32_t node, uint8_t family,
+                        addr_t destination) noexcept nogil:
+    cdef const node_t* here = &image.nodes[node]
+    cdef uint32_t column = 1 if family == 6 else 0
+    cdef uint32_t i
+    cdef int32_t route
+    for i in range(here.fib_count[column]):
+        route = lpm_lookup(image.lpm, image.fibs[here.fib_start[column] + i], destination, family)
+        if route >= 0 and image.routes[route].kind != ROUTE_THROW:
+            return route
+    return -1
+
+
+cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
+                          addr_t address, int32_t device) noexcept nogil:
+    cdef int32_t root = image.nodes[node].local_fib[1 if family == 6 else 0]
+    cdef int32_t route
+    if family == 4:
+        # fib_frontend.c, __inet_dev_addr_type
+        if addr_is_zero(address) or address.lo == 0xFFFFFFFFu:
+            return ROUTE_BROADCAST
+        if (address.lo >> 28) == 0xE:
+            return ROUTE_MULTICAST
+    elif (address.hi >> 56) == 0xFF:
+        return ROUTE_MULTICAST
+    if root < 0:
+        return ROUTE_UNICAST
+    route = lpm_lookup(image.lpm, root, address, family)
+    if route < 0:
+        return ROUTE_UNICAST
+    if device >= 0 and image.routes[route].device != device:
+        return ROUTE_UNICAST
+    return image.routes[route].kind
+
+
+cdef inline bint is_loopback(addr_t address) noexcept nogil:
+    return (address.lo >> 24) == 127
+
+
+cdef int check_source(const image_t* image, const packet_t* packet,
+                      int32_t device) noexcept nogil:
+    """fib_frontend.c, fib_validate_source: the reverse path filter, and our own addresses."""
+    cdef const device_t* dev = &image.devices[device]
+    cdef int32_t back = fib_lookup(image, dev.node, 4, packet.src)
+    if back >= 0 and image.routes[back].kind == ROUTE_LOCAL:
+        if dev.kind == DEVICE_LOOPBACK or dev.accept_local:
+            return 0
+        return MARTIAN_SOURCE
+    if back >= 0 and image.routes[back].kind == ROUTE_BROADCAST:
+        return MARTIAN_SOURCE
+    if dev.rp_filter == 0:
+        return 0
+    if back < 0 or image.routes[back].kind != ROUTE_UNICAST:
+        return REVERSE_PATH
+    if dev.rp_filter == 1 and image.routes[back].device != device:
+        return REVERSE_PATH
+    return 0
+
+
+cdef int check_addresses(const image_t* image, const packet_t* packet,
+                         int32_t device) noexcept nogil:
+    """route.c, ip_route_input_slow: addresses that never arrive on a wire."""
+    cdef const device_t* dev = &image.devices[device]
+    cdef bint may_loop = dev.kind == DEVICE_LOOPBACK or dev.route_localnet
+    cdef uint64_t src = packet.src.lo, dst = packet.dst.lo
+    if (src >> 28) >= 0xE and src != 0 or (src >> 24) == 0:
+        return MARTIAN_SOURCE
+    if is_loopback(packet.src) and not may_loop:
+        return MARTIAN_SOURCE
+    if (dst >> 24) == 0:
+        return MARTIAN_DESTINATION
+    if is_loopback(packet.dst) and not may_loop:
+        return MARTIAN_DESTINATION
+    return 0
+
+
+cdef int route_input(const image_t* image, const packet_t* packet, int32_t device,
+                     int32_t* route) noexcept nogil:
+    cdef int32_t node = image.devices[device].node
+    cdef int reason
+    cdef uint8_t kind
+    route[0] = -1
+    if packet.family == 4:
+        reason = check_addresses(image, packet, device)
+        if reason:
+            return reason
+    route[0] = fib_lookup(image, node, packet.family, packet.dst)
+    if route[0] < 0:
+        return NO_ROUTE
+    kind = image.routes[route[0]].kind
+    if packet.family == 4 and kind != ROUTE_BROADCAST:
+        reason = check_source(image, packet, device)
+        if reason:
+            return reason
+    if kind == ROUTE_BLACKHOLE:
+        return REASON_BLACKHOLE
+    if kind == ROUTE_UNREACHABLE:
+        return REASON_UNREACHABLE
+    if kind == ROUTE_PROHIBIT:
+        return REASON_PROHIBIT
+    if kind == ROUTE_UNKNOWN:
+        return ROUTE_UNMODELLED
+    return 0
+
+
+# ------------------------------------------------------------------------ source addresses
+
+
+cdef bint select_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
+                         addr_t* address) noexcept nogil:
+    # devinet.c, inet_select_addr: the first primary address whose subnet holds the next hop,
+    # else the first primary address.  (IPv6 has a longer story, RFC 6724: the first global one.)
+    cdef const device_t* dev = &image.devices[device]
+    cdef const address_t* own
+    cdef bint found = False
+    cdef uint32_t i
+    for i in range(dev.address_start, dev.address_start + dev.address_count):
+        own = &image.addresses[i]
+        if own.family != family or own.secondary or own.scope >= SCOPE_HOST:
+            continue
+        if family == 6 and own.scope == SCOPE_LINK:
+            continue
+        if not addr_is_zero(next_hop) and addr_in(
+                next_hop, addr_t(own.address.hi & own.mask.hi, own.address.lo & own.mask.lo),
+                own.mask):
+            address[0] = own.address
+            return True
+        if not found:
+            address[0] = own.address
+            found = True
+    return found
+
+
+cdef bint source_address(const image_t* image, int32_t route, addr_t destination,
+                         addr_t* address) noexcept nogil:
+    cdef const route_t* way = &image.routes[route]
+    if not addr_is_zero(way.prefsrc):
+        address[0] = way.prefsrc
+        return True
+    if way.kind == ROUTE_LOCAL:
+        address[0] = destination
+        return True
+    if way.device < 0:
+        return False
+    if select_address(image, way.device, way.family,
+                      destination if addr_is_zero(way.gateway) else way.gateway, address):
+        return True
+    return any_address(image, image.devices[way.device].node, way.family, address)
+
+
+cdef bint any_address(const image_t* image, int32_t node, uint8_t family,
+                      addr_t* address) noexcept nogil:
+    """inet_select_addr's last resort: the node's first global address on any device."""
+    cdef const node_t* here = &image.nodes[node]
+    cdef uint32_t device, i
+    cdef const address_t* own
+    for device in range(here.device_start, here.device_start + here.device_count):
+        for i in range(image.devices[device].address_start,
+                       image.devices[device].address_start + image.devices[device].address_count):
+            own = &image.addresses[i]
+            if own.family == family and not own.secondary and own.scope < SCOPE_LINK:
+                address[0] = own.address
+                return True
+    return False
+
+
+# ------------------------------------------------------------------- neighbours and hosts
+
+
+cdef int32_t find_neighbour(const image_t* image, int32_t device, uint8_t family,
+                            addr_t address) noexcept nogil:
+    cdef uint32_t low = 0, high = image.neighbour_count, middle
+    cdef const neighbour_t* entry
+    cdef int order
+    while low < high:
+        middle = (low + high) >> 1
+        entry = &image.neighbours[middle]
+        order = compare_key(entry.device, entry.family, entry.address, device, family, address)
+        if order == 0:
+            return <int32_t>middle
+        if order < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return -1
+
+
+cdef int compare_key(int32_t device, uint8_t family, addr_t address, int32_t other_device,
+                     uint8_t other_family, addr_t other) noexcept nogil:
+    if device != other_device:
+        return -1 if device < other_device else 1
+    if family != other_family:
+        return -1 if family < other_family else 1
+    return addr_compare(address, other)
+
+
+cdef int resolve(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
+                 uint64_t* mac, int32_t* entry) noexcept nogil:
+    cdef int32_t asked
+    entry[0] = find_neighbour(image, device, family, next_hop)
+    if entry[0] >= 0 and image.neighbours[entry[0]].state == 1:
+        mac[0] = image.neighbours[entry[0]].mac
+        return RESOLVED_ENTRY
+    if entry[0] >= 0 and image.neighbours[entry[0]].state == 2:
+        return RESOLVED_FAILED
+    entry[0] = -1
+    asked = wire_address(image, device, family, next_hop)
+    if asked >= 0:
+        mac[0] = image.devices[asked].mac
+        return RESOLVED_ASKED
+    return RESOLVED_UNKNOWN
+
+
+cdef int32_t host_lookup(const image_t* image, int32_t device, uint64_t mac) noexcept nogil:
+    cdef uint32_t low = 0, high = image.host_count, middle
+    cdef const host_t* host
+    while low < high:
+        middle = (low + high) >> 1
+        host = &image.hosts[middle]
+        if host.device < device or (host.device == device and host.mac < mac):
+            low = middle + 1
+        else:
+            high = middle
+    if low < image.host_count and image.hosts[low].device == device and image.hosts[low].mac == mac:
+        return <int32_t>low
+    return -1
+
+
+cdef int32_t host_of_address(const image_t* image, uint8_t family,
+                             addr_t address) noexcept nogil:
+    cdef uint32_t low = 0, high = image.host_count, middle
+    cdef const host_t* host
+    cdef int order
+    while low < high:
+        middle = (low + high) >> 1
+        host = &image.hosts[image.host_by_address[middle]]
+        order = compare_key(0, host.family, host.address, 0, family, address)
+        if order < 0:
+            low = middle + 1
+        else:
+            high = middle
+    if low == image.host_count:
+        return -1
+    host = &image.hosts[image.host_by_address[low]]
+    if host.has_address and host.family == family and addr_equal(host.address, address):
+        return <int32_t>image.host_by_address[low]
+    return -1
+
+
+cdef int32_t wire_lookup(const image_t* image, int32_t device, uint64_t mac) noexcept nogil:
+    cdef int32_t segment = image.devices[device].segment
+    cdef uint32_t low = 0, high = image.wire_count, middle
+    cdef const device_t* other
+    if segment < 0:
+        return -1
+    while low < high:
+        middle = (low + high) >> 1
+        other = &image.devices[image.wires[middle]]
+        if other.segment < segment or (other.segment == segment and other.mac < mac):
+            low = middle + 1
+        else:
+            high = middle
+    if low == image.wire_count:
+        return -1
+    other = &image.devices[image.wires[low]]
+    if other.segment == segment and other.mac == mac and image.wires[low] != device:
+        return image.wires[low]
+    return -1
+
+
+cdef int32_t wire_address(const image_t* image, int32_t device, uint8_t family,
+                          addr_t address) noexcept nogil:
+    cdef int32_t segment = image.devices[device].segment
+    cdef const device_t* dev
+    cdef uint32_t i, j
+    if segment < 0:
+        return -1
+    for i in range(image.device_count):
+        dev = &image.devices[i]
+        if dev.segment != segment or <int32_t>i == device or not dev.is_up:
+            continue
+        for j in range(dev.address_start, dev.address_start + dev.address_count):
+            if (image.addresses[j].family == family
+                    and addr_equal(image.addresses[j].address, address)):
+                return <int32_t>i
+    return -1

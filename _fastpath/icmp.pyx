@@ -1,0 +1,196 @@
+"""Packets that a node makes itself.  Specified by dataplane.reference.icmp."""
+
+from libc.string cimport memcpy, memset
+
+from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_pseudo
+from _fastpath.packet cimport (
+    CHECKSUM_RIGHT,
+    CHECKSUM_WRONG,
+    ETHER_ARP,
+    ETHER_IPV4,
+    ETHER_IPV6,
+    ETHER_SIZE,
+    HEADROOM,
+    PROTO_ICMP,
+    PROTO_ICMPV6,
+    PROTO_TCP,
+    TCP_ACK,
+    TCP_FIN,
+    TCP_RST,
+    TCP_SYN,
+    load16,
+    load32,
+    load48,
+    packet_checksum,
+    packet_parse,
+    store16,
+    store32,
+    store48,
+    store64,
+)
+
+cdef enum:
+    IPV4_ERROR_MAX = 576        # RFC 1812 4.3.2.3; icmp.c, __icmp_send: room
+    IPV6_ERROR_MAX = 1280       # RFC 4443 2.4 (c)
+    TOS_ERROR = 0xC0            # IPTOS_PREC_INTERNETCONTROL
+
+
+cdef void begin(packet_t* packet, uint32_t length) noexcept nogil:
+    cdef uint8_t* buffer = packet.buffer
+    memset(packet, 0, sizeof(packet_t))
+    packet.buffer = buffer
+    packet.frame = buffer + HEADROOM
+    packet.size = packet.length = length
+    packet.connection = -1
+    packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
+    packet.bridge_port = -1
+    packet.is_made = 1
+    memset(packet.frame, 0, length)
+
+
+cdef void write_ipv4(packet_t* packet, addr_t src, addr_t dst, uint8_t proto, uint8_t tos,
+                     uint8_t ttl, uint16_t id, uint16_t fragment) noexcept nogil:
+    cdef uint8_t* ip = packet.frame + ETHER_SIZE
+    store16(packet.frame + 12, ETHER_IPV4)
+    ip[0] = 0x45
+    ip[1] = tos
+    store16(ip + 2, <uint16_t>(packet.length - ETHER_SIZE))
+    store16(ip + 4, id)
+    store16(ip + 6, fragment)
+    ip[8] = ttl
+    ip[9] = proto
+    store32(ip + 12, <uint32_t>src.lo)
+    store32(ip + 16, <uint32_t>dst.lo)
+    store16(ip + 10, checksum_finish(checksum_add(0, ip, 20)))
+
+
+cdef void write_ipv6(packet_t* packet, addr_t src, addr_t dst, uint8_t proto,
+                     uint8_t ttl) noexcept nogil:
+    cdef uint8_t* ip = packet.frame + ETHER_SIZE
+    store16(packet.frame + 12, ETHER_IPV6)
+    ip[0] = 0x60
+    store16(ip + 4, <uint16_t>(packet.length - ETHER_SIZE - 40))
+    ip[6] = proto
+    ip[7] = ttl
+    store64(ip + 8, src.hi)
+    store64(ip + 16, src.lo)
+    store64(ip + 24, dst.hi)
+    store64(ip + 32, dst.lo)
+
+
+# -------------------------------------------------------------------------- ICMP errors
+
+
+cdef bint icmp_may_answer(const packet_t* packet) noexcept nogil:
+    cdef uint16_t type = packet.dport >> 8
+    if packet.family == 4:
+        if not packet.is_first:
+            return False
+        if packet.src.lo == 0 or (packet.src.lo >> 28) >= 0xE or (packet.dst.lo >> 28) >= 0xE:
+            return False
+        if packet.proto == PROTO_ICMP:
+            # RFC 1122 3.2.2: never about an error; unknown types count as errors.
+            return packet.has_ports and type in (0, 8, 13, 14, 15, 16, 17, 18)
+        return True
+    if (packet.src.hi | packet.src.lo) == 0 or packet.src.hi >> 56 == 0xFF:
+        return False
+    if packet.dst.hi >> 56 == 0xFF:
+        return False
+    return packet.proto != PROTO_ICMPV6 or (packet.has_ports and type >= 128)
+
+
+cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_t type,
+                     uint8_t code, uint32_t detail, uint8_t ttl, uint16_t id) noexcept nogil:
+    cdef uint32_t header = 20 if about.family == 4 else 40
+    cdef uint32_t limit = IPV4_ERROR_MAX if about.family == 4 else IPV6_ERROR_MAX
+    cdef uint32_t quoted = min(about.size - ETHER_SIZE, limit - header - 8)
+    cdef uint32_t at = ETHER_SIZE + header
+    cdef uint64_t sum = 0
+    cdef uint8_t* icmp
+    begin(packet, at + 8 + quoted)
+    if about.family == 4:
+        write_ipv4(packet, src, about.src, PROTO_ICMP, TOS_ERROR, ttl, id, 0)
+    else:
+        write_ipv6(packet, src, about.src, PROTO_ICMPV6, ttl)
+        sum = checksum_pseudo(src, about.src, PROTO_ICMPV6, 8 + quoted)
+    icmp = packet.frame + at
+    icmp[0] = type
+    icmp[1] = code
+    store32(icmp + 4, detail)
+    memcpy(icmp + 8, about.frame + ETHER_SIZE, quoted)
+    store16(icmp + 2, checksum_finish(checksum_add(sum, icmp, 8 + quoted)))
+    packet_parse(packet)
+
+
+# --------------------------------------------------------------------------- TCP resets
+
+
+cdef bint reset_may_answer(const packet_t* packet) noexcept nogil:
+    # nf_reject_ipv4.c: not for fragments, not in answer to a reset, not for a wrong checksum.
+    if packet.proto != PROTO_TCP or not packet.has_ports or packet.is_fragment:
+        return False
+    if packet.tcp_flags & TCP_RST:
+        return False
+    return packet.checksum != CHECKSUM_WRONG
+
+
+cdef void reset_build(packet_t* packet, const packet_t* about, uint8_t ttl) noexcept nogil:
+    """nf_reject_ip_tcphdr_put: RFC 9293 section 3.10.7.1."""
+    cdef const uint8_t* segment = about.frame + about.l4
+    cdef uint32_t header = 20 if about.family == 4 else 40
+    cdef uint32_t payload = about.ip_length + ETHER_SIZE - about.l4 - (segment[12] >> 4) * 4
+    cdef uint8_t* tcp
+    begin(packet, ETHER_SIZE + header + 20)
+    if about.family == 4:
+        write_ipv4(packet, about.dst, about.src, PROTO_TCP, 0, ttl, 0, 0x4000)
+    else:
+        write_ipv6(packet, about.dst, about.src, PROTO_TCP, ttl)
+    tcp = packet.frame + ETHER_SIZE + header
+    store16(tcp, about.dport)
+    store16(tcp + 2, about.sport)
+    tcp[12] = 5 << 4
+    if about.tcp_flags & TCP_ACK:
+        store32(tcp + 4, load32(segment + 8))
+        tcp[13] = TCP_RST
+    else:
+        store32(tcp + 8, load32(segment + 4) + payload + ((about.tcp_flags & TCP_SYN) != 0)
+                + ((about.tcp_flags & TCP_FIN) != 0))
+        tcp[13] = TCP_RST | TCP_ACK
+    store16(tcp + 16, checksum_finish(checksum_add(
+        checksum_pseudo(about.dst, about.src, PROTO_TCP, 20), tcp, 20)))
+    packet_parse(packet)
+
+
+# ---------------------------------------------------------------------------------- ARP
+
+
+cdef bint arp_request_target(const packet_t* packet, addr_t* target) noexcept nogil:
+    """The IPv4 address that an ARP request asks for (RFC 826, Ethernet and IPv4 only)."""
+    cdef const uint8_t* arp = packet.frame + ETHER_SIZE
+    if packet.ethertype != ETHER_ARP or packet.size < ETHER_SIZE + 28:
+        return False
+    if load32(arp) != 0x00010800 or load32(arp + 4) != 0x06040001:
+        return False
+    target[0] = addr_t(0, load32(arp + 24))
+    return True
+
+
+cdef bint arp_reply_build(packet_t* packet, const packet_t* about, uint64_t mac) noexcept nogil:
+    cdef const uint8_t* request = about.frame + ETHER_SIZE
+    cdef uint8_t* arp
+    cdef addr_t target
+    if not arp_request_target(about, &target):
+        return False
+    begin(packet, ETHER_SIZE + 28)
+    store48(packet.frame, load48(request + 8))
+    store48(packet.frame + 6, mac)
+    store16(packet.frame + 12, ETHER_ARP)
+    arp = packet.frame + ETHER_SIZE
+    store32(arp, 0x00010800)
+    store32(arp + 4, 0x06040002)
+    store48(arp + 8, mac)
+    store32(arp + 14, load32(request + 24))
+    store48(arp + 18, load48(request + 8))
+    store32(arp + 24, load32(request + 14))
+    packet_parse(packet)
+    return True

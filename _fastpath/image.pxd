@@ -1,0 +1,283 @@
+# The image: every node of a cluster as flat arrays, one C struct per NumPy dtype of
+# dataplane.image.  Immutable.  Everything in it was checked when it was assembled
+# (indices in range, jumps free of loops, names unique), so kernels trust it.
+from libc.stdint cimport int8_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from _fastpath.address cimport addr_t
+
+cpdef enum Hook:        # NF_INET_*
+    HOOK_PREROUTING = 0
+    HOOK_INPUT = 1
+    HOOK_FORWARD = 2
+    HOOK_OUTPUT = 3
+    HOOK_POSTROUTING = 4
+    HOOKS = 5
+
+# What stands at a hook; a hook runs its entries by priority, as the kernel does.
+cpdef enum HookKind:
+    ENTRY_TABLE = 0         # an iptables base chain
+    ENTRY_CONNTRACK = 1     # nf_conntrack_in
+    ENTRY_NAT = 2           # nf_nat_inet_fn, with the nat table's base chain if it has one
+    ENTRY_CONFIRM = 3       # nf_confirm
+
+cpdef enum DeviceKind:
+    DEVICE_WIRE = 0         # leads out of the node: a physical device, or one treated as such
+    DEVICE_PORT = 1         # leads to one host (a pod) or is a port of a bridge
+    DEVICE_BRIDGE = 2
+    DEVICE_VXLAN = 3
+    DEVICE_LOOPBACK = 4
+    DEVICE_DUMMY = 5        # swallows what it is given
+
+cpdef enum RouteKind:       # RTN_*
+    ROUTE_UNICAST = 1
+    ROUTE_LOCAL = 2
+    ROUTE_BROADCAST = 3
+    ROUTE_MULTICAST = 5
+    ROUTE_BLACKHOLE = 6
+    ROUTE_UNREACHABLE = 7
+    ROUTE_PROHIBIT = 8
+    ROUTE_THROW = 9
+    ROUTE_UNKNOWN = 255     # not modelled (multipath, encap …)
+
+cpdef enum MatchKind:
+    MATCH_UNKNOWN = 0       # not modelled: its outcome is not known
+    MATCH_PORTS = 1         # sport a-b, dport c-d; the protocol is checked by the rule
+    MATCH_TCP_FLAGS = 2     # (flags & a) == b
+    MATCH_TCP_OPTION = 3    # option kind a is present
+    MATCH_ICMP = 4          # type a (255 = any), codes b-c
+    MATCH_MULTIPORT = 5     # ranges ranges[a : a + b]; c: 1 source, 2 destination, 3 either
+    MATCH_CONNTRACK = 6     # a: states (CtState bits); b: status bits; see netfilter.pyx
+    MATCH_MARK = 7          # (mark & b) == a
+    MATCH_ADDRTYPE = 8      # a: source types, b: destination types (bit RouteKind), c: AddrtypeFlag
+    MATCH_STATISTIC_RANDOM = 9  # 31-bit threshold a
+    MATCH_STATISTIC_NTH = 10    # every a, packet b, counter c
+    MATCH_NEVER = 11        # known not to match (owner, of a forwarded packet)
+
+cpdef enum CtState:         # bits of -m conntrack --ctstate
+    CTSTATE_INVALID = 1
+    CTSTATE_ESTABLISHED = 2
+    CTSTATE_RELATED = 4
+    CTSTATE_NEW = 8
+    CTSTATE_UNTRACKED = 16
+    CTSTATE_SNAT = 32
+    CTSTATE_DNAT = 64
+
+cpdef enum AddrtypeFlag:
+    ADDRTYPE_INVERT_SOURCE = 1
+    ADDRTYPE_INVERT_DEST = 2
+    ADDRTYPE_LIMIT_IFACE_IN = 4
+    ADDRTYPE_LIMIT_IFACE_OUT = 8
+
+cpdef enum TargetKind:
+    TARGET_NONE = 0         # the rule only counts (or does what leaves no mark: LOG, NFLOG, TRACE)
+    TARGET_ACCEPT = 1
+    TARGET_DROP = 2
+    TARGET_RETURN = 3
+    TARGET_JUMP = 4
+    TARGET_GOTO = 5
+    TARGET_UNKNOWN = 6      # not modelled
+    TARGET_REJECT = 7       # a: RejectWith
+    TARGET_MARK = 8         # mark = (mark & ~b) ^ a
+    TARGET_NOTRACK = 9
+    TARGET_DNAT = 10        # to the range
+    TARGET_SNAT = 11
+    TARGET_MASQUERADE = 12
+    TARGET_REDIRECT = 13
+
+cpdef enum RejectWith:
+    REJECT_ICMP = 0         # type in bits 8-15, code in bits 0-7 of the target's b
+    REJECT_TCP_RESET = 1
+
+cpdef enum RangeFlag:       # NF_NAT_RANGE_*
+    RANGE_MAP_IPS = 1
+    RANGE_PROTO_SPECIFIED = 2
+    RANGE_PROTO_RANDOM = 4
+    RANGE_PERSISTENT = 8
+    RANGE_PROTO_RANDOM_FULLY = 16
+
+cpdef enum RuleInvert:
+    INVERT_SRC = 1
+    INVERT_DST = 2
+    INVERT_IN = 4
+    INVERT_OUT = 8
+    INVERT_PROTO = 16
+    INVERT_FRAGMENT = 32
+
+cpdef enum:
+    JUMP_DEPTH = 64         # nested jumps; deeper tables are refused
+    NAME_SIZE = 16          # IFNAMSIZ
+
+cdef struct rule_t:
+    addr_t src, src_mask        # a mask of 0 matches every address
+    addr_t dst, dst_mask
+    uint64_t identity           # hash of (family, table, chain, number): what chance depends on
+    int32_t in_interface        # index into interfaces; -1 = any
+    int32_t out_interface
+    uint32_t match_start        # first of its matches
+    uint32_t jump               # first rule of the chain, for JUMP and GOTO
+    uint32_t target             # index into targets
+    uint16_t match_count
+    uint8_t proto               # 0 = any
+    uint8_t invert              # RuleInvert
+    uint8_t kind                # TargetKind
+    uint8_t fragment            # 1: only second and further fragments
+    uint8_t is_policy           # closes a chain: a base chain's policy, or a user chain's return
+    uint8_t is_visible          # 0: leaves neither step nor counter (a user chain's end)
+
+cdef struct match_t:
+    uint32_t a, b, c, d
+    uint8_t kind            # MatchKind
+    uint8_t invert          # 1: `!`; for MATCH_PORTS bit 0 source, bit 1 destination
+    uint8_t flags           # extension's own
+    uint8_t padding
+
+cdef struct target_t:
+    addr_t address_min, address_max     # host order
+    uint32_t a, b
+    uint16_t port_min, port_max
+    uint32_t flags                      # RangeFlag
+
+cdef struct interface_t:
+    uint64_t name[2]        # IFNAMSIZ bytes
+    uint64_t mask[2]        # bytes that must be equal
+
+cdef struct range_t:
+    uint16_t low, high
+
+cdef struct hook_t:
+    int32_t priority
+    uint32_t entry          # first rule of the base chain; 0xFFFFFFFF = none (NAT without chain)
+    uint32_t underflow      # its policy
+    uint8_t kind            # HookKind
+    uint8_t table           # 0 raw 1 mangle 2 nat 3 filter 4 security
+    uint16_t padding
+
+cdef struct node_t:
+    uint64_t identity           # hash of the node's name
+    uint32_t hook_start[10]     # [family is 6][hook]: first entry in hooks
+    uint16_t hook_count[10]
+    uint32_t fib_start[2]       # per family: first of its tables in fibs, in rule order
+    uint32_t fib_count[2]
+    int32_t local_fib[2]        # root of the local table; -1 = none
+    uint32_t device_start, device_count
+    int32_t loopback            # device
+    uint16_t port_low, port_high    # net.ipv4.ip_local_port_range
+    uint8_t forwarding[2]       # ip_forward, ipv6 forwarding
+    uint8_t bridge_nf[2]        # bridge-nf-call-iptables, -ip6tables
+    uint8_t default_ttl         # ip_default_ttl
+    uint8_t tcp_loose           # nf_conntrack_tcp_loose
+    uint8_t tcp_be_liberal
+    uint8_t conntrack_checksum  # nf_conntrack_checksum
+    uint32_t conntrack_max
+    uint32_t timeouts[24]       # seconds, by CtTimeout
+
+cdef struct device_t:
+    uint64_t name[2]            # IFNAMSIZ bytes, for -i and -o
+    uint64_t mac                # 48 bits
+    int32_t node
+    int32_t master              # bridge device; -1 = none
+    int32_t peer                # other end of a veth pair inside the cluster; -1 = none
+    int32_t vxlan               # index into vxlans; -1 = none
+    int32_t segment             # devices with one number share a wire; -1 = none
+    uint32_t address_start, address_count   # its addresses
+    uint32_t port_start, port_count         # of a bridge: its ports in bridge_ports
+    uint32_t mtu
+    uint8_t kind                # DeviceKind
+    uint8_t is_up
+    uint8_t hairpin
+    uint8_t rp_filter           # 0 off, 1 strict, 2 loose
+    uint8_t route_localnet
+    uint8_t has_hosts           # something is known of what is behind it
+    uint8_t accept_local
+    uint8_t is_ether            # has a link layer with MAC addresses
+
+cdef struct vxlan_t:
+    addr_t local                # zero: the route chooses
+    addr_t remote               # zero: none
+    int32_t device
+    int32_t link                # -1: any
+    uint32_t vni
+    uint16_t port
+    uint16_t port_low, port_high
+    uint8_t ttl                 # 0 = the node's default
+    uint8_t tos
+    uint8_t tos_inherit
+    uint8_t df                  # 0 unset, 1 set, 2 inherit
+    uint8_t udp_csum
+    uint8_t learning
+
+cdef struct address_t:
+    addr_t address
+    addr_t mask
+    uint8_t family
+    uint8_t scope               # 0 global, 253 link, 254 host
+    uint8_t secondary
+    uint8_t padding
+    uint32_t prefixlen
+
+# Longest-prefix match over a binary trie.
+cdef struct lpm_node_t:
+    int32_t child[2]            # index of the next node per bit; 0 = none
+    int32_t value               # route; -1 = no prefix ends here
+
+cdef struct route_t:
+    addr_t gateway              # zero = the destination itself is the next hop
+    addr_t prefsrc              # zero = chosen from the device's addresses
+    int32_t device              # -1 = none
+    uint8_t kind                # RouteKind
+    uint8_t family
+    uint8_t scope
+    uint8_t is_listed           # 0: derived here (an address's local route), 1: from the node
+    uint32_t padding
+
+cdef struct neighbour_t:
+    addr_t address
+    uint64_t mac
+    int32_t device
+    uint8_t state               # 0 unresolved, 1 known, 2 failed
+    uint8_t family
+    uint16_t padding
+
+# Static forwarding entry: sorted by (device, mac).
+cdef struct fdb_t:
+    addr_t remote               # of a VXLAN device's entry
+    uint64_t mac
+    int32_t device              # the bridge, or the VXLAN device
+    int32_t port                # bridge: the port; the bridge itself = local
+
+# What is behind a device: sorted by (device, mac); one row per address.
+cdef struct host_t:
+    addr_t address
+    uint64_t mac
+    uint64_t gateway_mac        # where it sends what is not on its link
+    int32_t device
+    uint32_t prefixlen          # of its link
+    uint8_t family
+    uint8_t has_address
+    uint16_t padding
+    uint32_t padding2
+
+cdef struct image_t:
+    const node_t* nodes
+    const device_t* devices
+    const hook_t* hooks
+    const rule_t* rules
+    const match_t* matches
+    const target_t* targets
+    const interface_t* interfaces
+    const range_t* ranges
+    const int32_t* fibs             # roots of tries, in rule order
+    const lpm_node_t* lpm
+    const route_t* routes
+    const neighbour_t* neighbours   # sorted by (device, address)
+    const fdb_t* fdb
+    const host_t* hosts
+    const uint32_t* host_by_address # hosts sorted by (family, address)
+    const vxlan_t* vxlans
+    const address_t* addresses
+    const int32_t* bridge_ports
+    const int32_t* wires            # devices on a segment, sorted by (segment, mac)
+    const uint32_t* base            # (STEP_KINDS,)
+    uint32_t node_count, device_count, rule_count
+    uint32_t neighbour_count, fdb_count, host_count, vxlan_count, wire_count
+    uint64_t seed

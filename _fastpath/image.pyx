@@ -1,0 +1,1 @@
+"""The enums of image.pxd, for Python."""

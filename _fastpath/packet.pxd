@@ -1,0 +1,148 @@
+# One packet: its bytes, and its header fields in host byte order.
+#
+# packet.pyx alone reads lengths from bytes; whatever leaves it is in bounds.
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from _fastpath.address cimport addr_t
+
+cpdef enum:
+    HEADROOM = 256          # bytes before a frame's first, for encapsulation
+    FRAME_MAX = 66000       # a frame's bytes after the headroom
+    BUFFER_SIZE = 66304     # HEADROOM + FRAME_MAX, rounded up
+    ETHER_SIZE = 14
+    ETHER_IPV4 = 0x0800
+    ETHER_ARP = 0x0806
+    ETHER_IPV6 = 0x86DD
+
+cpdef enum Proto:           # IPPROTO_*
+    PROTO_ICMP = 1
+    PROTO_TCP = 6
+    PROTO_UDP = 17
+    PROTO_DCCP = 33
+    PROTO_GRE = 47
+    PROTO_ICMPV6 = 58
+    PROTO_SCTP = 132
+    PROTO_UDPLITE = 136
+
+cpdef enum ChecksumState:
+    CHECKSUM_UNSEEN = 0     # not looked at yet
+    CHECKSUM_RIGHT = 1
+    CHECKSUM_WRONG = 2
+    CHECKSUM_PARTIAL = 3    # the pseudo-header's sum only: the sender's device would finish it
+    CHECKSUM_NONE = 4       # absent (UDP zero), or the capture does not hold all it covers
+
+cpdef enum TcpFlag:
+    TCP_FIN = 1
+    TCP_SYN = 2
+    TCP_RST = 4
+    TCP_PSH = 8
+    TCP_ACK = 16
+
+cdef struct packet_t:
+    uint8_t* buffer         # BUFFER_SIZE bytes
+    uint8_t* frame          # first byte of the Ethernet header, inside buffer
+    uint32_t size           # bytes present, from frame
+    uint32_t length         # bytes on the wire, from frame; >= size
+    # parsed: see packet_parse
+    uint32_t ip_length      # IP header and payload, as the header says
+    uint32_t l4             # offset of the transport header from frame; 0 = none in sight
+    uint16_t ethertype
+    uint8_t family          # 4, 6; 0 = not IP
+    uint8_t proto           # transport protocol
+    uint8_t ttl             # hop limit
+    uint8_t tos             # traffic class
+    uint8_t tcp_flags
+    uint8_t is_fragment     # offset or more-fragments set
+    uint8_t is_first        # fragment offset is 0
+    uint8_t dont_fragment
+    uint8_t has_ports       # sport and dport were read
+    uint8_t checksum        # ChecksumState
+    uint16_t fragment_offset    # in units of 8 bytes
+    uint16_t sport, dport   # ICMP: identifier, type << 8 | code
+    addr_t src, dst
+    # on its way
+    uint32_t mark
+    int32_t connection      # index; -1 = none
+    uint8_t ctinfo          # CtInfo
+    uint8_t direction       # 0 original, 1 reply
+    uint8_t is_tracked      # conntrack has looked at it
+    uint8_t is_local        # sent by the node itself (loopback keeps its connection)
+    uint8_t is_made         # made by a node on the way: an ICMP error, a reset, an ARP reply
+    uint8_t encapsulations
+    uint8_t prerouting_done
+    uint8_t destination_changed
+    int32_t in_device, out_device   # as hooks see them; -1 = none
+    int32_t entered_by      # device by which it entered this node; -1 = sent by the node
+    int32_t bridge_port     # bridge port whose netfilter hooks it met on entry; -1 = none
+    int32_t node            # where it is
+    int32_t route           # by which it leaves; -1 = not routed
+    uint8_t generated       # Generated, of a pending packet
+    uint8_t send_raw        # a pending packet that leaves by out_device as it stands
+    uint16_t refusal        # Reason why its IP header is refused; 0 = it is sound
+
+# 0, or the Reason why ip_rcv (ipv6_rcv) refuses the packet.  Reads the frame's network header:
+# fills everything down to `dst`.  Leaves family 0 when the frame is not IP.
+cdef int packet_parse(packet_t* packet) noexcept nogil
+# Cuts what an Ethernet device padded: the frame ends where the IP packet ends.
+cdef void packet_trim(packet_t* packet) noexcept nogil
+
+# ChecksumState of the transport checksum, looked at once per packet.
+cdef uint8_t packet_checksum(packet_t* packet) noexcept nogil
+
+# Each edits the bytes, the checksums that cover them (RFC 1624) and the parsed field.
+cdef void packet_set_src(packet_t* packet, addr_t address) noexcept nogil
+cdef void packet_set_dst(packet_t* packet, addr_t address) noexcept nogil
+cdef void packet_set_sport(packet_t* packet, uint16_t port) noexcept nogil
+cdef void packet_set_dport(packet_t* packet, uint16_t port) noexcept nogil
+cdef void packet_set_ttl(packet_t* packet, uint8_t ttl) noexcept nogil
+cdef void packet_set_tos(packet_t* packet, uint8_t tos) noexcept nogil
+
+cdef void packet_copy(packet_t* to, const packet_t* source) noexcept nogil
+# Takes a frame; at most FRAME_MAX bytes of it are kept.
+cdef void packet_load(packet_t* packet, const uint8_t* frame, uint32_t size,
+                      uint32_t length) noexcept nogil
+# Forgets conntrack, mark and devices: a packet that changed its node or its tunnel.
+cdef void packet_scrub(packet_t* packet) noexcept nogil
+
+# The transport header carries ports that conntrack and NAT know.
+cdef inline bint proto_has_ports(uint8_t proto) noexcept nogil:
+    return (proto == PROTO_TCP or proto == PROTO_UDP or proto == PROTO_SCTP
+            or proto == PROTO_UDPLITE or proto == PROTO_DCCP)
+
+cdef inline uint16_t load16(const uint8_t* data) noexcept nogil:
+    return <uint16_t>((data[0] << 8) | data[1])
+
+cdef inline uint32_t load32(const uint8_t* data) noexcept nogil:
+    return ((<uint32_t>data[0] << 24) | (<uint32_t>data[1] << 16)
+            | (<uint32_t>data[2] << 8) | data[3])
+
+cdef inline uint64_t load48(const uint8_t* data) noexcept nogil:
+    return (<uint64_t>load16(data) << 32) | load32(data + 2)
+
+cdef inline uint64_t load64(const uint8_t* data) noexcept nogil:
+    return (<uint64_t>load32(data) << 32) | load32(data + 4)
+
+cdef inline void store16(uint8_t* data, uint16_t value) noexcept nogil:
+    data[0] = <uint8_t>(value >> 8)
+    data[1] = <uint8_t>value
+
+cdef inline void store32(uint8_t* data, uint32_t value) noexcept nogil:
+    store16(data, <uint16_t>(value >> 16))
+    store16(data + 2, <uint16_t>value)
+
+cdef inline void store48(uint8_t* data, uint64_t value) noexcept nogil:
+    store16(data, <uint16_t>(value >> 32))
+    store32(data + 2, <uint32_t>value)
+
+cdef inline void store64(uint8_t* data, uint64_t value) noexcept nogil:
+    store32(data, <uint32_t>(value >> 32))
+    store32(data + 4, <uint32_t>value)
+
+cdef inline uint64_t ether_dst(const packet_t* packet) noexcept nogil:
+    return load48(packet.frame)
+
+cdef inline uint64_t ether_src(const packet_t* packet) noexcept nogil:
+    return load48(packet.frame + 6)
+
+cdef inline bint is_group_mac(uint64_t mac) noexcept nogil:
+    return (mac >> 40) & 1

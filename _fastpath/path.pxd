@@ -1,0 +1,9 @@
+# A packet's way: every decision in the order in which Linux takes it.
+from libc.stdint cimport int32_t
+
+from _fastpath.state cimport walk_t
+
+# Walks walk.packet from where it enters to its end, and the packets made on the way after it.
+# Leaves verdict, reason and place in `walk`; steps and output frames in walk.trace.
+cdef void walk_from_device(walk_t* walk, int32_t device) noexcept nogil
+cdef void walk_from_node(walk_t* walk, int32_t node) noexcept nogil

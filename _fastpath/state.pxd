@@ -1,0 +1,122 @@
+# What packets change, beside the image: flat arrays of a capacity given from above.
+# Kernels fill them and allocate nothing; a full table is a named outcome.
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from _fastpath.address cimport addr_t
+from _fastpath.image cimport image_t
+from _fastpath.packet cimport packet_t
+from _fastpath.trace cimport trace_t
+
+cpdef enum CtInfo:      # enum ip_conntrack_info, and two of ours
+    CT_ESTABLISHED = 0
+    CT_RELATED = 1
+    CT_NEW = 2
+    CT_ESTABLISHED_REPLY = 3
+    CT_RELATED_REPLY = 4
+    CT_INVALID = 5
+    CT_UNTRACKED = 6
+    CT_INFOS = 7
+
+cpdef enum CtStatus:    # IPS_*
+    IPS_EXPECTED = 1
+    IPS_SEEN_REPLY = 2
+    IPS_ASSURED = 4
+    IPS_CONFIRMED = 8
+    IPS_SRC_NAT = 16
+    IPS_DST_NAT = 32
+    IPS_SRC_NAT_DONE = 128
+    IPS_DST_NAT_DONE = 256
+
+cpdef enum CtTimeout:   # columns of node_t.timeouts; TCP's are numbered by state
+    TIMEOUT_TCP_SYN_SENT = 1
+    TIMEOUT_TCP_SYN_RECV = 2
+    TIMEOUT_TCP_ESTABLISHED = 3
+    TIMEOUT_TCP_FIN_WAIT = 4
+    TIMEOUT_TCP_CLOSE_WAIT = 5
+    TIMEOUT_TCP_LAST_ACK = 6
+    TIMEOUT_TCP_TIME_WAIT = 7
+    TIMEOUT_TCP_CLOSE = 8
+    TIMEOUT_TCP_SYN_SENT2 = 9
+    TIMEOUT_TCP_RETRANS = 10
+    TIMEOUT_TCP_UNACK = 11
+    TIMEOUT_UDP = 12
+    TIMEOUT_UDP_STREAM = 13
+    TIMEOUT_ICMP = 14
+    TIMEOUT_ICMPV6 = 15
+    TIMEOUT_GENERIC = 16
+    TIMEOUTS = 24
+
+# One direction of a connection.  ICMP: sport = identifier, dport = type << 8 | code.
+cdef struct tuple_t:
+    addr_t src, dst
+    uint16_t sport, dport
+    uint16_t node
+    uint8_t proto
+    uint8_t family
+
+cdef struct connection_t:
+    tuple_t tuple[2]        # original, reply
+    uint64_t expires_ns
+    uint64_t stream_ns      # UDP: from here on it is a stream
+    int32_t next[2]         # in the hash chain of each tuple; -1 = end
+    int32_t next_source     # in the chain by original source, for connections with NAT set up
+    uint32_t status         # CtStatus
+    uint32_t mark
+    uint8_t tcp_state
+    uint8_t tcp_last_dir    # of the packet that was let pass unexplained ("ignored")
+    uint8_t tcp_last_index
+    uint8_t tcp_flags[2]    # seen per direction: see conntrack.pyx
+    uint8_t in_use
+    uint16_t padding
+    uint32_t tcp_last_end   # sequence number after that packet
+    uint32_t padding2
+
+# A learned forwarding entry of a bridge.
+cdef struct learned_t:
+    uint64_t mac            # 0 = free
+    int32_t bridge
+    int32_t port
+
+# Values fed in from outside for a choice that Linux makes at random; sorted by key.
+cdef struct choice_t:
+    uint64_t key
+    uint32_t start, count   # in choice_values
+
+cdef struct state_t:
+    # conntrack
+    connection_t* connections
+    int32_t* buckets        # by tuple, both directions
+    int32_t* source_buckets # by original source
+    int32_t* free_list
+    uint32_t connection_max, bucket_mask, free_count
+    uint32_t* node_connections  # (nodes,) confirmed entries of each node
+    # bridges
+    learned_t* learned
+    uint32_t learned_mask
+    # counters
+    uint64_t* counters      # (rules, 2): packets, bytes
+    uint32_t* nth           # per statistic-nth match
+    uint32_t* ip_ids        # (nodes,) identifications given
+    # choices
+    const choice_t* choices
+    const uint32_t* choice_values
+    uint32_t* choice_used   # per choice
+    uint32_t choice_count
+
+# Everything a packet's walk works on.
+cdef struct walk_t:
+    const image_t* image
+    state_t* state
+    trace_t* trace
+    packet_t* packet        # the one being walked
+    uint64_t now_ns
+    # packets made on the way, waiting for their turn
+    packet_t* pending       # (PENDING_MAX,)
+    uint32_t pending_count
+    # where the walk ended
+    int32_t place
+    uint16_t reason
+    uint8_t verdict
+
+cpdef enum:
+    PENDING_MAX = 4

@@ -1,0 +1,1 @@
+"""Replay packets through a Kubernetes cluster's dataplane and explain every decision."""
