@@ -78,6 +78,7 @@ HINTS = [
     ("z|a", "z|b", "1"),  # node before zone
     ("z|b", "y|b", "1"),  # no node hint for us: by zone
     ("z|a", "y", "1"),  # a node hint is missing: by zone
+    ("z|a", "z", "12"),
 ]
 
 

@@ -144,6 +144,12 @@ def test_policy_local_asks_for_local_endpoints(
     assert (port.has_internal_endpoints, port.has_external_endpoints) == (internal, external)
 
 
+def test_a_load_balancer_that_nothing_leads_to_yet_has_no_local_endpoints() -> None:
+    (port,) = ports(service("web", spec=LOCAL), endpoint_slice("web", "10.244.1.5"))
+    assert not port.is_external
+    assert (len(port.endpoints.cluster), len(port.endpoints.local)) == (1, 0)
+
+
 @pytest.mark.parametrize("number", ["70000", "x", "[]"])
 def test_a_bad_health_check_port_names_the_service_and_its_line(number: str) -> None:
     with pytest.raises(ObjectError, match=r"^test\.yaml:\d+: Service default/web: .*healthCheck"):
