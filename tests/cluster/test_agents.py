@@ -60,7 +60,7 @@ def test_flannel():
         ),
         (FLANNEL % '{"Backend": {"VNI": "1"}}', "5: ConfigMap kube-flannel/kube-flannel-cfg"),
         (
-            CONFIG_MAP[: CONFIG_MAP.index("data:")] + "data: [1]\n",
+            CONFIG_MAP[: CONFIG_MAP.index("\ndata:")] + "\ndata: [1]\n",
             "4: ConfigMap kube-system/kube-proxy: data: expected a mapping",
         ),
     ],
