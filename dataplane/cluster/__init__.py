@@ -1,0 +1,1 @@
+"""Kubernetes objects: load, validate, select.  Knows nothing of nodes' tables."""

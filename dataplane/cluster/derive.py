@@ -33,7 +33,9 @@ def complete(cluster: Cluster, mirrored: Sequence[EndpointSlice]) -> Cluster:
     cluster = _with_namespaces(cluster)
     cluster = _with_pod_addresses(cluster)
     cluster = _with_slices(cluster, mirrored)
-    return replace(cluster, notes=_note(cluster, "Services without a clusterIP", _lost(cluster)))
+    for what, names in _oddities(cluster).items():
+        cluster = replace(cluster, notes=_note(cluster, what, names))
+    return cluster
 
 
 def _note(cluster: Cluster, what: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -46,12 +48,37 @@ def _note(cluster: Cluster, what: str, names: Iterable[str]) -> tuple[str, ...]:
     return (*cluster.notes, f"{what}: {shown}{more}")
 
 
+def _oddities(cluster: Cluster) -> dict[str, Iterable[str]]:
+    """What no API server refuses, and still cannot work as it was perhaps meant."""
+    return {
+        "Services without a clusterIP": _lost(cluster),
+        "pods on nodes that are not declared": _strayed(cluster),
+        "addresses that several pods have": _shared(cluster),
+    }
+
+
 def _lost(cluster: Cluster) -> Iterator[str]:
     """Services that nobody can reach, because no API server has given them an address yet."""
     for service in cluster.services.values():
         is_virtual = service.type != "ExternalName" and not service.headless
         if is_virtual and not service.cluster_ips:
             yield _name(service)
+
+
+def _strayed(cluster: Cluster) -> Iterator[str]:
+    for pod in cluster.pods.values():
+        if pod.ips and pod.node and pod.node not in cluster.nodes and _is_alive(pod):
+            yield f"{_name(pod)} ({pod.node})"
+
+
+def _shared(cluster: Cluster) -> Iterator[str]:
+    first: dict[Address, Pod] = {}
+    for pod in cluster.pods.values():
+        if not pod.host_network and _is_alive(pod):
+            for ip in pod.ips:
+                other = first.setdefault(ip, pod)
+                if other is not pod:
+                    yield f"{ip} ({_name(other)}, {_name(pod)})"
 
 
 def _with_namespaces(cluster: Cluster) -> Cluster:

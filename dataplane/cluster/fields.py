@@ -110,10 +110,10 @@ class Fields:
         """Labels, annotations, selectors."""
         fields = self.mapping(key)
         for name, value in fields.value.items():
-            if not isinstance(value, str):
+            if not isinstance(value, str | None):
                 what = f"expected a string, found {describe(value)}{quoting_hint(value)}"
                 fields.fail(f"{dotted(fields.path)} {quoted(name)}: {what}", name)
-        return fields.value
+        return {name: value or "" for name, value in fields.value.items()}
 
     def check(self, key: str, value: str, rule: Callable[[str], _Value], *steps: int) -> _Value:
         """rule(value); the ValueError by which a rule objects becomes ObjectError."""

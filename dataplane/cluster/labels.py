@@ -15,7 +15,7 @@ def label_map(fields: Fields, key: str) -> dict[str, str]:
         except ValueError as error:
             where = dotted((*fields.path, key))
             fields.fail(f"{where}: {error}{template_hint(value)}", key, name)
-    return dict(found)
+    return found
 
 
 def annotation_map(fields: Fields, key: str) -> dict[str, str]:
@@ -26,4 +26,4 @@ def annotation_map(fields: Fields, key: str) -> dict[str, str]:
             label_key(name.lower())
         except ValueError as error:
             fields.fail(f"{dotted((*fields.path, key))}: {error}", key, name)
-    return dict(found)
+    return found

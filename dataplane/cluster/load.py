@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dataplane.cluster import agents, decode, decode_services, derive, documents
+from dataplane.cluster import agents, decode, decode_endpoints, decode_services, derive, documents
 from dataplane.cluster.documents import Document
 from dataplane.cluster.fields import Fields
 from dataplane.cluster.objects import Cluster, EndpointSlice, Service
@@ -21,7 +21,7 @@ _DECODERS: dict[tuple[str, str], Callable[[Fields], Any]] = {
     ("", "Node"): decode.decode_node,
     ("", "Pod"): decode.decode_pod,
     ("", "Service"): decode_services.decode_service,
-    ("discovery.k8s.io", "EndpointSlice"): decode_services.decode_endpoint_slice,
+    ("discovery.k8s.io", "EndpointSlice"): decode_endpoints.decode_endpoint_slice,
 }
 
 
@@ -92,7 +92,7 @@ def _collect(collected: _Collected, document: Document) -> None:
             _allocate(collected, decoded, fields)
     elif (group, kind) == ("", "Endpoints"):
         fields = decode.open_object(document, kind)
-        collected.mirrored += decode_services.decode_endpoints(fields)
+        collected.mirrored += decode_endpoints.decode_endpoints(fields)
         collected.declare(fields)
     elif (group, kind) == ("", "ConfigMap"):
         fields = decode.open_object(document, kind)

@@ -171,12 +171,17 @@ def _service(key: tuple[str, str], port: _Port, cluster: Cluster) -> Reference:
         raise _unknown("service", key, cluster.services)
     name = "/".join(key)
     if not service.cluster_ips:
-        reason = "it is headless" if service.headless else f"type {service.type}"
-        raise UsageError(f"Service {name} has no cluster IP ({reason})")
+        raise UsageError(f"Service {name} has no cluster IP ({_why_none(service)})")
     chosen = _service_port(service, port, name)
     if chosen is None:
         return Reference("service", name, service.cluster_ips)
     return Reference("service", name, service.cluster_ips, chosen.port, chosen.protocol, chosen)
+
+
+def _why_none(service: Service) -> str:
+    if service.type == "ExternalName":
+        return "it is an ExternalName"
+    return "it is headless" if service.headless else "spec.clusterIP is missing"
 
 
 def _service_port(service: Service, port: _Port, name: str) -> ServicePort | None:

@@ -182,6 +182,16 @@ def test_a_service_without_an_address_is_told():
     assert cluster.notes == ("Services without a clusterIP: default/web",)
 
 
+def test_pods_that_cannot_be_placed_are_told():
+    twice = [pod(name, spec={"nodeName": "a"}, status={"podIP": "10.1.0.2"}) for name in "xy"]
+    gone = pod("gone", status={"podIP": "10.1.0.2", "phase": "Failed"})
+    cluster = loads(stream(*twice, gone))
+    assert cluster.notes == (
+        "pods on nodes that are not declared: default/x (a), default/y (a)",
+        "addresses that several pods have: 10.1.0.2 (default/x, default/y)",
+    )
+
+
 def test_notes_stay_short():
     pods = [pod(f"p{number}") for number in range(12)]
     (note,) = loads(stream(*pods)).notes

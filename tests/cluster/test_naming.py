@@ -100,7 +100,8 @@ def test_what_names_nothing(text, message):
     ("text", "message"),
     [
         ("svc/headless", "Service default/headless has no cluster IP (it is headless)"),
-        ("svc/name", "Service default/name has no cluster IP (type ExternalName)"),
+        ("svc/name", "Service default/name has no cluster IP (it is an ExternalName)"),
+        ("svc/new", "Service default/new has no cluster IP (spec.clusterIP is missing)"),
         ("pod/idle", "pod default/idle has no address (Pending, node none)"),
         ("node/n", "no node n; there are none"),
     ],
@@ -109,6 +110,7 @@ def test_what_has_no_address(text, message):
     cluster = loads(
         stream(
             service("headless", clusterIP="None"),
+            service("new", clusterIP=None),
             service("name", type="ExternalName", externalName="x.example", clusterIP=None),
             pod("idle", status={"phase": "Pending"}),
         )
