@@ -2,13 +2,11 @@
 
 Built on libyaml's events and not on PyYAML's composer: that one recurses in C (a few
 hundred thousand `[` end the process), refuses an anchor defined twice, which is legal and
-occurs, and reads `1:30` as 90.  kubectl reads YAML with sigs.k8s.io/yaml: YAML 1.1
-booleans (`y`, `on`), integers as Go writes them, no base 60, timestamps stay strings.
+occurs, and gives plain words another meaning than kubectl does (see `yaml_scalars`).
 
 Positions are not kept.  `line_of` reads the text again when an error has to name a line.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 import yaml
 
 from dataplane.cluster.wording import Path, quoted
+from dataplane.cluster.yaml_scalars import resolve
 from dataplane.errors import ParseError, Source
 
 MAX_DEPTH = 256  # the deepest CustomResourceDefinitions in use nest about 60 levels
@@ -24,21 +23,6 @@ MAX_ALIASED = 100_000  # values that aliases may stand for, per document ("billi
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CORE_TAG = "tag:yaml.org,2002:"
 _RESOLVED_TAGS = {_CORE_TAG + name for name in ("int", "float", "bool", "null")}
-
-# goyaml.v2 resolve.go: the words, and the first letters that can start a number.
-_WORDS: dict[str, Any] = {
-    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
-    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE"), True),
-    **dict.fromkeys(("on", "On", "ON"), True),
-    **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE"), False),
-    **dict.fromkeys(("off", "Off", "OFF"), False),
-    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
-    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
-    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
-}
-_NUMERIC_START = frozenset("+-.0123456789")
-_INTEGER = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|[1-9][0-9]*|0)")
-_FLOAT = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?|[-+]?[0-9]+\.")
 
 
 @dataclass(slots=True)
@@ -92,36 +76,6 @@ def line_of(text: str, path: str, number: int, field_path: Path) -> int:
         if document.number == number:
             return _walk_marks(marks, field_path)
     return 0
-
-
-def resolve(text: str) -> Any:
-    """What a plain (unquoted) scalar means."""
-    if text in _WORDS:
-        return _WORDS[text]
-    return _number(text) if text[0] in _NUMERIC_START else text
-
-
-def _number(text: str) -> Any:
-    digits = text.replace("_", "")
-    if len(digits) < 70 and _INTEGER.fullmatch(digits):
-        value = _integer(digits)
-        if -(2**63) <= value < 2**64:
-            return value
-    if _FLOAT.fullmatch(digits):
-        number = float(digits)
-        # JSON, which kubectl sends, has one kind of number: 80.0 goes out as 80.
-        return int(number) if number.is_integer() and abs(number) < 1e21 else number
-    return text
-
-
-def _integer(digits: str) -> int:
-    """Go's ParseInt with base 0: a leading zero alone means octal."""
-    unsigned = digits.lstrip("+-")
-    if len(unsigned) > 1 and unsigned[0] == "0" and unsigned[1].isdigit():
-        value = int(unsigned, 8)
-    else:
-        value = int(unsigned, 0)
-    return -value if digits[0] == "-" else value
 
 
 def _walk_marks(marks: Any, field_path: Path) -> int:
