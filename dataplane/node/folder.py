@@ -77,7 +77,8 @@ def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn) -> NodeSta
         links=links.parse(*at("links.json")),
         addresses=addresses.parse(*at("addresses.json")),
         routes=_unique(
-            routes.parse(*at("routes.json")) + routes.parse(*at("routes6.json"), family=6)
+            routes.parse(*at("routes.json"), warn=warn)
+            + routes.parse(*at("routes6.json"), family=6, warn=warn)
         ),
         rules=rules.parse(*at("rules.json")) + rules.parse(*at("rules6.json"), family=6),
         neighbours=neighbours.parse(*at("neighbours.json")),
@@ -139,5 +140,8 @@ def _texts(state: NodeState, counters: bool) -> dict[str, str]:
 
 def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(text.encode("utf-8", errors="surrogateescape"))
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(text.encode("utf-8", errors="surrogateescape"))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -114,11 +114,13 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
         if ":" in address:
             return _network6(address, mask)
         return _network4(address, mask)
-    except (AddressValueError, ValueError):
+    except AddressValueError:
         raise ValueError("an IP address with an optional /prefix was expected") from None
 
 
 def _network4(address: str, mask: str) -> IPv4Network:
+    if mask:
+        address += ".0" * (3 - address.count("."))  # 10/8
     if "." in mask:
         length = _prefix_length(int(IPv4Address(mask)), 32)
     else:
@@ -128,7 +130,7 @@ def _network4(address: str, mask: str) -> IPv4Network:
 
 def _network6(address: str, mask: str) -> IPv6Network:
     if "%" in address:
-        raise ValueError("scoped address")
+        raise AddressValueError("scoped address")
     if ":" in mask:
         length = _prefix_length(int(IPv6Address(mask)), 128)
     else:
@@ -140,7 +142,7 @@ def _prefix_length(mask: int, width: int) -> int:
     """Ones of a netmask, which must be all on the left."""
     ones = mask.bit_count()
     if mask != (1 << width) - (1 << (width - ones)):
-        raise ValueError("mask is not a prefix")
+        raise ValueError("a mask with all its ones on the left was expected")
     return ones
 
 

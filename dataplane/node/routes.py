@@ -1,6 +1,6 @@
 """Routes: `ip -j route show table all`, `ip -j -6 route show table all`, or plain `ip -j route`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -11,12 +11,19 @@ DEFAULTS: dict[int, Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/
 SELECTORS = ("tos", "from", "encap")  # make a route match less, or do more, than we model
 
 
-def parse(text: str, path: str, family: int = 4) -> tuple[Route, ...]:
+def parse(
+    text: str, path: str, family: int = 4, warn: Callable[[str], None] | None = None
+) -> tuple[Route, ...]:
     """Routes that a lookup may find.
 
     family  4 or 6: which "default" is meant where nothing else in the entry says so
+    warn    told of metrics of a route that are not modelled
     """
     entries = [entry for entry in read_entries(text, path) if not _is_dead(entry)]
+    for entry in entries:
+        for metrics in entry.entries("metrics"):
+            if warn and "mtu" in metrics.values:
+                warn(f"{entry.source}: {entry.label}: the mtu of a route is not modelled, left out")
     return tuple(_route(entry, family) for entry in entries)
 
 

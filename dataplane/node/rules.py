@@ -51,12 +51,11 @@ def _rule(entry: Entry, family: int) -> RoutingRule:
 
 def _prefix(entry: Entry, key: str) -> Network | None:
     """`src` and `srclen`; without the latter the whole address.  "all" is None."""
-    text = entry.text(key, "all")
-    if text == "all" or (text in ("0.0.0.0", "::") and entry.has(f"{key}len")):
-        return None
-    if entry.has(f"{key}len"):
-        text = f"{text}/{entry.number(f'{key}len', most=128)}"
-    return entry.network(key, text)
+    text, length = entry.text(key, "all"), f"{key}len"
+    if entry.has(length):
+        number = entry.number(length, most=128)
+        return entry.network(key, f"{text}/{number}") if number else None
+    return None if text == "all" else entry.network(key, text)
 
 
 def _table(entry: Entry) -> str | None:

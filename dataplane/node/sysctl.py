@@ -1,8 +1,11 @@
 """Kernel settings: the lines of `sysctl -a`, `a.b.c = value`."""
 
+import re
 from collections.abc import Mapping
 
 from dataplane.errors import ParseError, Source
+
+NAME = re.compile(r"\w\S*\Z")
 
 
 def parse(text: str, path: str) -> dict[str, str]:
@@ -17,7 +20,7 @@ def parse(text: str, path: str) -> dict[str, str]:
             continue
         name, equals, value = line.partition("=")
         name = name.strip().removeprefix("-")
-        if not equals or not name or any(letter.isspace() for letter in name):
+        if not equals or not NAME.match(name):
             raise ParseError(
                 f"cannot read {line[:60]!r}; 'a.b.c = value' was expected", Source(path, number)
             )
