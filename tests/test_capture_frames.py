@@ -53,6 +53,7 @@ FORMS = [
     (1, b"\1" * 13, None),
     (113, b"\0\4\0\1\0\6" + b"\2" * 8 + b"\x08\x06ARP", ZERO + b"\x08\x06ARP"),
     (113, b"\0" * 14 + b"\0\4BPDU", ZERO + b"\0\4BPDU"),  # 802.2: the length of "BPDU"
+    (113, b"\0" * 14 + b"\x08\0", ZERO + b"\x08\0"),
     (113, b"\0" * 15, None),
     (276, b"\x86\xdd" + b"\7" * 18 + IPV6, ZERO + b"\x86\xdd" + IPV6),
     (276, b"\x86\xdd" + b"\7" * 17, None),
@@ -70,6 +71,7 @@ FORMS = [
 def test_ethernet_form(linktype, raw, expected):
     written, out = ethernet_of(frames_of((0, len(raw), len(raw), linktype)), [0], [raw])
     assert out[: int(written["captured"][0])] == (expected or b"")
+    assert expected is None or written["length"][0] == len(expected)
     assert reference.to_ethernet(linktype, raw, len(raw)) == (
         (expected, len(expected)) if expected else None
     )
