@@ -140,6 +140,12 @@ def test_compressed_capture_that_ends_early_is_kept_as_far_as_it_goes(tmp_path, 
     assert capture.warnings[0].endswith("data ends early")
 
 
+def test_compressed_capture_of_which_nothing_is_left(tmp_path):
+    path = put(tmp_path, gzip.compress(ONE)[:10])
+    warnings = [f"{path}: the gzip data ends early", f"{path}: the file is empty"]
+    assert read(path).warnings == warnings
+
+
 def test_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(ONE))))
     frames = open_captures(["-"])

@@ -127,7 +127,7 @@ def read(path: str) -> Capture:
     data, warnings = read_bytes(path)
     source = Source(path, 0)
     if len(data) == 0:
-        return Capture(path, data, *_nothing(), [f"{path}: the file is empty"])
+        return _capture(path, data, *_nothing(), [*warnings, "the file is empty"])
     found = scan(data)
     if found.status == Status.NOT_CAPTURE:
         raise CaptureError("neither pcap nor pcapng", source)
@@ -135,10 +135,13 @@ def read(path: str) -> Capture:
         message = f"corrupt at byte {found.offset}: {CORRUPT[found.status]}"
         raise CaptureError(message, source)
     _check_linktypes(found.frames, source)
-    warnings += _oddities(found)
-    return Capture(
-        path, data, found.frames, found.interfaces, [f"{path}: {text}" for text in warnings]
-    )
+    return _capture(path, data, found.frames, found.interfaces, warnings + _oddities(found))
+
+
+def _capture(
+    path: str, data: Bytes, frames: Array, interfaces: Array, warnings: list[str]
+) -> Capture:
+    return Capture(path, data, frames, interfaces, [f"{path}: {text}" for text in warnings])
 
 
 def _nothing() -> tuple[Array, Array]:
