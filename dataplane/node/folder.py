@@ -7,6 +7,7 @@ itself, wrote.  A file that is not there says that there is nothing of its kind.
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from dataplane.errors import Source, UsageError
 from dataplane.node import (
@@ -23,6 +24,7 @@ from dataplane.node import (
 from dataplane.node.state import NodeState, Route
 
 Warn = Callable[[str], None]
+Items = TypeVar("Items")
 
 FILES = (
     "iptables-save",
@@ -38,6 +40,7 @@ FILES = (
     "sysctl",
     "conntrack",
 )
+KERNEL_RELEASE = "kernel.osrelease"  # the sysctl that holds NodeState.kernel
 NOT_MODELLED = ("ipset-save", "ipvsadm-save")
 
 
@@ -72,6 +75,8 @@ def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn) -> NodeSta
     def at(file: str) -> tuple[str, str]:
         return texts.get(file, ""), str(folder / file)
 
+    sysctls = sysctl.parse(*at("sysctl"))
+    kernel = sysctls.pop(KERNEL_RELEASE, "")
     return NodeState(
         name=name,
         links=links.parse(*at("links.json")),
@@ -85,8 +90,9 @@ def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn) -> NodeSta
         fdb=fdb.parse(*at("fdb.json")),
         iptables=iptables.parse(*at("iptables-save"), family=4, warn=warn),
         ip6tables=iptables.parse(*at("ip6tables-save"), family=6, warn=warn),
-        sysctls=sysctl.parse(*at("sysctl")),
+        sysctls=sysctls,
         conntrack=conntrack.parse(*at("conntrack")),
+        kernel=kernel,
         source=Source(str(folder), 0),
     )
 
@@ -110,7 +116,7 @@ def write_node(state: NodeState, path: str | Path, counters: bool = False) -> No
                 _replace(folder / file, text)
             else:
                 (folder / file).unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         raise UsageError(f"cannot write node {state.name}: {error}") from None
 
 
@@ -120,22 +126,30 @@ def _texts(state: NodeState, counters: bool) -> dict[str, str]:
     routes6 = [route for route in state.routes if route.dst.version == 6]
     rules4 = [rule for rule in state.rules if rule.family == 4]
     rules6 = [rule for rule in state.rules if rule.family == 6]
+    release = {KERNEL_RELEASE: state.kernel} if state.kernel else {}
+    sysctls = {**state.sysctls, **release}
     return {
-        "iptables-save": iptables.render(state.iptables, counters) if state.iptables.tables else "",
-        "ip6tables-save": iptables.render(state.ip6tables, counters)
-        if state.ip6tables.tables
-        else "",
-        "links.json": links.render(state.links) if state.links else "",
-        "addresses.json": addresses.render(state.addresses) if state.addresses else "",
-        "routes.json": routes.render(routes4) if routes4 else "",
-        "routes6.json": routes.render(routes6) if routes6 else "",
-        "rules.json": rules.render(rules4) if rules4 else "",
-        "rules6.json": rules.render(rules6) if rules6 else "",
-        "neighbours.json": neighbours.render(state.neighbours) if state.neighbours else "",
-        "fdb.json": fdb.render(state.fdb) if state.fdb else "",
-        "sysctl": sysctl.render(state.sysctls) if state.sysctls else "",
-        "conntrack": conntrack.render(state.conntrack) if state.conntrack else "",
+        "iptables-save": _rules_text(state.iptables, counters),
+        "ip6tables-save": _rules_text(state.ip6tables, counters),
+        "links.json": _text(links.render, state.links),
+        "addresses.json": _text(addresses.render, state.addresses),
+        "routes.json": _text(routes.render, routes4),
+        "routes6.json": _text(routes.render, routes6),
+        "rules.json": _text(rules.render, rules4),
+        "rules6.json": _text(rules.render, rules6),
+        "neighbours.json": _text(neighbours.render, state.neighbours),
+        "fdb.json": _text(fdb.render, state.fdb),
+        "sysctl": _text(sysctl.render, sysctls),
+        "conntrack": _text(conntrack.render, state.conntrack),
     }
+
+
+def _text(render: Callable[[Items], str], items: Items) -> str:
+    return render(items) if items else ""
+
+
+def _rules_text(ruleset: iptables.Ruleset, counters: bool) -> str:
+    return iptables.render(ruleset, counters) if ruleset.tables else ""
 
 
 def _replace(path: Path, text: str) -> None:

@@ -5,14 +5,19 @@
 negation, implicit `-m tcp`, comma lists.  So `render(parse(text)) == text` for any save, and
 the rooms below meet one spelling of everything.
 
-    iptables_rules     the nouns
-    iptables_words     a line to words, and a value back to a quoted word
-    iptables_options   which options each extension has, and how many values each takes
-    iptables_normal    how iptables-save would spell an option
-    iptables_values    prefixes, protocols, ports, interfaces
-    iptables_spec      words to one rule
-    iptables_parse     lines to tables
-    iptables_render    tables to lines
+    iptables_rules       the nouns
+    iptables_parse       lines to tables
+    iptables_words       a line to words, and a value back to a quoted word
+    iptables_spec        the words of a line to rules, by way of a draft
+      iptables_draft     a rule while its words are read
+      iptables_header    what every rule may have: -s, -d, -i, -o, -p, -f, -m, -j, -g
+      iptables_extensions  options of matches and targets
+      iptables_options   which options each extension has, and how many values each takes
+      iptables_values    prefixes, protocols, ports, interfaces
+    iptables_normal      how iptables-save would print the options of an extension
+      iptables_forms     how it would print one option
+      iptables_names     names that it knows
+    iptables_render      tables to lines
 """
 
 from dataplane.node.iptables_parse import parse

@@ -411,4 +411,5 @@ def node_states(draw, name="node-a"):
         ip6tables=draw(rulesets(6)),
         sysctls=draw(sysctls),
         conntrack=draw(connections),
+        kernel=draw(st.sampled_from(("", "6.1.0-28-amd64"))),
     )

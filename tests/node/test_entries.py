@@ -115,7 +115,8 @@ def test_wrong_values(dialect, entry, message):
 KEYS = (
     "ifindex", "ifname", "mtu", "flags", "address", "linkinfo", "info_kind", "info_data",
     "addr_info", "local", "prefixlen", "dst", "gateway", "via", "host", "nexthops", "dev",
-    "priority", "src", "srclen", "fwmark", "table", "state", "mac", "ttl", "id", "link_type", "metrics", "not",
+    "priority", "src", "srclen", "fwmark", "table", "state", "mac", "ttl", "id", "link_type",
+    "metrics", "not",
 )  # fmt: skip
 VALUES = st.sampled_from(
     (1, 0, -1, 2**70, 1.5, True, None, "", "lo", "10.0.0.1", "::1", "default", "vxlan", "ether",
