@@ -104,9 +104,13 @@ def _read_comment(save: _Save, line: str, source: Source) -> None:
         save.warn(f"{source}: {line[2:]}")
     header = HEADER.match(line)
     if header:
-        save.flavour = "nft" if header["flavour"] in ("nf_tables", "nft") else "legacy"
-        if not save.family and "tables" in header["tool"]:
-            save.family = 6 if "ip6tables" in header["tool"] else 4
+        tool = header["tool"]
+        is_nft = header["flavour"] in ("nf_tables", "nft") or tool.startswith("xtables")
+        save.flavour = "nft" if is_nft else "legacy"
+        if not save.family and "ip6tables" in tool:
+            save.family = 6
+        elif not save.family and "iptables" in tool:
+            save.family = 4
 
 
 def _read_table(save: _Save, line: str, source: Source) -> None:
