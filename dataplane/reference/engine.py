@@ -1,0 +1,142 @@
+"""The reference engine: packets in, records out, slowly."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from _fastpath.reason import Reason
+from dataplane.errors import UsageError
+from dataplane.node.state import Address, ConntrackEntry, NodeState
+from dataplane.reference.choice import Choices
+from dataplane.reference.conntrack_listing import listing
+from dataplane.reference.headers import refusal
+from dataplane.reference.node import Node
+from dataplane.reference.packet import Packet
+from dataplane.reference.path import Arrival, Path
+from dataplane.reference.steps import Event, Step, Tap, dropped
+from dataplane.reference.topology import Topology
+
+Place = tuple[str, str | None]  # node and device; None = a process of the node
+
+
+@dataclass
+class Record:
+    """What became of one packet."""
+
+    verdict: int
+    reason: int
+    place: Place  # where it ended
+    entry: Place
+    steps: list[Step] = field(repr=False)
+    events: list[Event] = field(repr=False)
+    taps: list[Tap] = field(repr=False)
+    # As injected.  Not IP: family 0, and no addresses.  ICMP: identifier, type << 8 | code.
+    family: int = 0
+    proto: int = 0
+    src: Address | None = None
+    dst: Address | None = None
+    sport: int = 0
+    dport: int = 0
+    tcp_flags: int = 0
+    length: int = 0  # bytes on the wire
+    # As it ended.
+    end_src: Address | None = None
+    end_dst: Address | None = None
+    end_sport: int = 0
+    end_dport: int = 0
+    end_ttl: int = 0
+
+
+class Engine:
+    """The nodes of a cluster, and what packets have changed on them.
+
+    seed     of every draw that Linux would make at random
+    choices  {choice key, with seed 0: values to take instead}
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, NodeState],
+        *,
+        seed: int = 0,
+        choices: Mapping[int, Sequence[int]] | None = None,
+    ):
+        self.nodes = {name: Node(state) for name, state in nodes.items()}
+        self.topology = Topology(nodes)
+        self.choices = Choices(seed, choices)
+
+    def run(self, time_ns: int, frame: bytes, length: int, entry: Place) -> Record:
+        """Follows one packet to its end.
+
+        frame   the bytes captured, from the Ethernet header on
+        length  bytes on the wire
+        entry   the device that it arrives at, or (node, None): a process of the node sends
+                it, and its Ethernet addresses mean nothing
+        """
+        packet = Packet(frame, length)
+        path = Path(self.topology, self.nodes, self.choices, time_ns)
+        before = _fields(packet)
+        end, place, last = path.run(lambda: self._enter(path, packet, entry))
+        record = Record(
+            end.verdict,
+            end.reason,
+            place,
+            entry,
+            path.trace.steps,
+            path.trace.events,
+            path.trace.taps,
+            length=max(len(frame), length),
+        )
+        _fill(record, before, _fields(last), last)
+        return record
+
+    def _enter(self, path: Path, packet: Packet, entry: Place) -> Arrival:
+        node, device = entry
+        if node not in self.nodes:
+            raise UsageError(f"no node {node!r}")
+        if device is not None:
+            if entry not in self.topology.devices:
+                raise UsageError(f"node {node} has no device {device!r}")
+            return Arrival(self.topology.device(node, device), packet)
+        path.packet, path.place = packet, entry
+        if not packet.family:
+            raise dropped(Reason.UNHANDLED_PROTOCOL)
+        refused = refusal(packet)
+        if refused:
+            raise refused
+        packet.trim()
+        return path.local_out(self.nodes[node], packet)
+
+    def conntrack(self, node: str, time_ns: int) -> list[ConntrackEntry]:
+        """What `conntrack -L` would list at that time."""
+        return listing(self.nodes[node].conntrack, time_ns)
+
+    def counters(self, node: str) -> dict[tuple[int, str, str, int], tuple[int, int]]:
+        """(family, table, chain, number): packets and bytes.  Number 0 is the policy."""
+        counters = self.nodes[node].counters
+        return {rule: (packets, size) for rule, (packets, size) in counters.items()}
+
+
+def _fields(packet: Packet) -> dict[str, object]:
+    """Of a packet whose headers can be read."""
+    if not packet.has_headers:
+        return {}
+    return {
+        "family": packet.family,
+        "proto": packet.protocol,
+        "src": packet.src,
+        "dst": packet.dst,
+        "sport": packet.sport,
+        "dport": packet.dport,
+        "tcp_flags": packet.tcp_flags,
+    }
+
+
+def _fill(
+    record: Record, before: dict[str, object], after: dict[str, object], last: Packet
+) -> None:
+    for name, value in before.items():
+        setattr(record, name, value)
+    for name in ("src", "dst", "sport", "dport"):
+        if name in after:
+            setattr(record, f"end_{name}", after[name])
+    record.end_ttl = last.ttl if after else 0

@@ -1,0 +1,231 @@
+"""Where an IP packet goes: routing rules and tables, source addresses, neighbours."""
+
+from ipaddress import IPv4Address, ip_network
+from typing import NamedTuple
+
+from _fastpath.reason import Reason
+from dataplane.node.state import Address, InterfaceAddress, Neighbour, Network, Route, RoutingRule
+from dataplane.reference.lpm import holds, longest
+from dataplane.reference.node import Node
+from dataplane.reference.packet import Packet
+from dataplane.reference.steps import dropped, unknown
+
+LIMITED_BROADCAST = IPv4Address("255.255.255.255")
+NONE4 = IPv4Address("0.0.0.0")
+REFUSALS = {
+    "blackhole": Reason.ROUTE_BLACKHOLE,
+    "unreachable": Reason.ROUTE_UNREACHABLE,
+    "prohibit": Reason.ROUTE_PROHIBIT,
+}
+SCOPES = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254}
+
+
+class Query(NamedTuple):
+    """What routing rules look at (struct flowi)."""
+
+    dst: Address
+    src: Address | None = None
+    mark: int = 0
+    iif: str = "lo"  # packets that a node sends count as coming from its loopback
+    oif: str | None = None
+
+
+def lookup(node: Node, query: Query) -> Route | None:
+    """fib_lookup: the first table with an answer, in the order of `ip rule`.
+
+    A rule's own action answers as a route of that type would.
+    """
+    for rule in sorted(_rules(node, query), key=lambda rule: rule.priority):
+        if rule.action == "nop":
+            continue
+        if rule.action:
+            return Route(dst=_everything(query.dst), type=rule.action, table=str(rule.priority))
+        route = longest(_usable(node, rule.table or "main", query), query.dst)
+        if route is not None and route.type != "throw":
+            return route
+    return None
+
+
+def _rules(node: Node, query: Query) -> list[RoutingRule]:
+    return [
+        rule
+        for rule in node.rules
+        if rule.family == query.dst.version and _selects(rule, query) != rule.negated
+    ]
+
+
+def _selects(rule: RoutingRule, query: Query) -> bool:
+    return (
+        (rule.src is None or (query.src is not None and holds(rule.src, query.src)))
+        and (rule.dst is None or holds(rule.dst, query.dst))
+        and (rule.fwmark is None or (query.mark ^ rule.fwmark) & rule.fwmask == 0)
+        and rule.iif in (None, query.iif)
+        and rule.oif in (None, query.oif)
+    )
+
+
+def _usable(node: Node, table: str, query: Query) -> list[Route]:
+    return [
+        route
+        for route in node.routes
+        if route.table == table and (query.oif is None or route.dev in (None, query.oif))
+    ]
+
+
+def _everything(address: Address) -> Network:
+    return ip_network("0.0.0.0/0" if address.version == 4 else "::/0")
+
+
+def address_type(node: Node, address: Address, device: str | None = None) -> str:
+    """inet_dev_addr_type: what the local table alone says.
+
+    device  when given, only its own routes count
+    """
+    if address.is_multicast:
+        return "multicast"
+    if address.version == 4 and (address.packed[0] == 0 or address == LIMITED_BROADCAST):
+        return "broadcast"
+    route = longest((route for route in node.routes if route.table == "local"), address)
+    if route is None or (device is not None and route.dev != device):
+        return "unicast"
+    return route.type
+
+
+# Input.
+
+
+def route_input(node: Node, device: str, packet: Packet) -> Route | None:
+    """ip_route_input_slow: the route of a packet that arrived on `device`; None if there is
+    none.  Raises Ended for addresses that may not arrive there."""
+    if packet.family == 4:
+        _refuse_martians(node, device, packet)
+    if packet.dst == LIMITED_BROADCAST:
+        return None
+    return lookup(node, Query(packet.dst, packet.src, packet.mark, iif=device))
+
+
+def is_for_node(packet: Packet, route: Route | None) -> bool:
+    if route is None:
+        return packet.dst == LIMITED_BROADCAST
+    return route.type in ("local", "broadcast")
+
+
+def check_input(node: Node, device: str, packet: Packet, route: Route | None) -> None:
+    """Raises Ended unless the packet may go on by its route."""
+    if not is_for_node(packet, route):
+        if not node.forwards(packet.family):
+            raise dropped(Reason.FORWARDING_DISABLED)
+        check_route(route)
+    validate_source(node, device, packet)
+
+
+def check_route(route: Route | None) -> Route:
+    """Raises Ended for a route that carries nothing."""
+    if route is None:
+        raise dropped(Reason.NO_ROUTE)
+    if route.type in REFUSALS:
+        raise dropped(REFUSALS[route.type])
+    if route.type not in ("unicast", "local", "broadcast") or route.nexthops:
+        raise unknown(Reason.ROUTE_UNMODELLED)
+    return route
+
+
+def _refuse_martians(node: Node, device: str, packet: Packet) -> None:
+    src, dst = packet.src, packet.dst
+    if src.is_multicast or src == LIMITED_BROADCAST:
+        raise dropped(Reason.MARTIAN_SOURCE)
+    if dst == LIMITED_BROADCAST:  # the only destination for which source 0.0.0.0 is right
+        return
+    if src.packed[0] == 0:
+        raise dropped(Reason.MARTIAN_SOURCE)
+    if dst.packed[0] == 0:
+        raise dropped(Reason.MARTIAN_DESTINATION)
+    if not node.either_setting(device, "route_localnet"):
+        if dst.is_loopback:
+            raise dropped(Reason.MARTIAN_DESTINATION)
+        if src.is_loopback:
+            raise dropped(Reason.MARTIAN_SOURCE)
+
+
+def validate_source(node: Node, device: str, packet: Packet) -> None:
+    """fib_validate_source: nobody else may have this node's addresses, and (rp_filter) the
+    way back must be the way it came (RFC 3704: strict 1, loose 2)."""
+    if packet.family == 6 or (packet.dst == LIMITED_BROADCAST and packet.src == NONE4):
+        return
+    accepts_local = node.either_setting(device, "accept_local")
+    strictness = max(
+        node.setting("net.ipv4.conf.all.rp_filter", 0), node.device_setting(device, "rp_filter")
+    )
+    if not accepts_local and address_type(node, packet.src) == "local":
+        raise dropped(Reason.MARTIAN_SOURCE)
+    if strictness:
+        back = lookup(node, Query(packet.src, packet.dst))
+        _filter_reverse_path(back, device, strictness)
+
+
+def _filter_reverse_path(back: Route | None, device: str, strictness: int) -> None:
+    if back is None or back.type in ("blackhole", "unreachable", "prohibit", "throw"):
+        raise dropped(Reason.REVERSE_PATH)
+    if back.type == "local":  # accept_local
+        return
+    if back.type != "unicast":
+        raise dropped(Reason.MARTIAN_SOURCE)
+    if strictness == 1 and device not in _devices(back):
+        raise dropped(Reason.REVERSE_PATH)
+
+
+def _devices(route: Route) -> set[str | None]:
+    return {route.dev} | {leg.dev for leg in route.nexthops}
+
+
+# Source addresses.
+
+
+def source_address(node: Node, route: Route, dst: Address) -> Address | None:
+    """For packets that the node itself sends by `route`."""
+    if route.prefsrc is not None:
+        return route.prefsrc
+    if route.type == "local":
+        return dst
+    return select_address(node, route.dev or "", route.gateway or dst)
+
+
+def select_address(node: Node, device: str, next_hop: Address) -> Address | None:
+    """inet_select_addr, scope universe: the device's first primary address whose subnet
+    holds the next hop, else its first, else the first of another device."""
+    own = [address for address in _global_addresses(node, next_hop) if address.dev == device]
+    near = [address for address in own if _on_link(address, next_hop)]
+    others = _global_addresses(node, next_hop)
+    found = next(iter((*near, *own, *others)), None)
+    return found.local if found else None
+
+
+def _global_addresses(node: Node, like: Address) -> list[InterfaceAddress]:
+    """In the order of the devices' indices."""
+    order = {link.name: link.index for link in node.state.links}
+    found = [
+        address
+        for address in node.state.addresses
+        if address.local.version == like.version
+        and not address.secondary
+        and SCOPES.get(address.scope, 0) == 0
+    ]
+    return sorted(found, key=lambda address: order.get(address.dev, 0))
+
+
+def _on_link(address: InterfaceAddress, next_hop: Address) -> bool:
+    bits = address.local.max_prefixlen - address.prefixlen
+    return int(address.local) >> bits == int(next_hop) >> bits
+
+
+# Neighbours.
+
+
+def neighbour(node: Node, device: str, next_hop: Address) -> Neighbour | None:
+    """The entry, if it is resolved.  Raises Ended if it says that nobody answers."""
+    for entry in node.state.neighbours:
+        if entry.dev == device and entry.dst == next_hop:
+            if "FAILED" in entry.state:
+                raise dropped(Reason.NEIGHBOUR_FAILED)
+            return entry if entry.lladdr else None
+    return None

@@ -1,0 +1,67 @@
+"""One node while packets cross it: its NodeState, and what packets change on it."""
+
+from dataplane.node.local_routes import all_routes
+from dataplane.node.state import NodeState, Route, RoutingRule
+from dataplane.reference.conntrack_table import ConntrackTable
+
+DEFAULT_RULES = (
+    RoutingRule(0, "local"),
+    RoutingRule(32766, "main"),
+    RoutingRule(32767, "default"),
+    RoutingRule(0, "local", family=6),
+    RoutingRule(32766, "main", family=6),
+)
+Rule = tuple[int, str, str, int]  # family, table, chain, number
+
+
+class Node:
+    def __init__(self, state: NodeState):
+        self.state = state
+        self.name = state.name
+        self.routes: tuple[Route, ...] = all_routes(state)
+        self.rules = state.rules + tuple(
+            rule
+            for rule in DEFAULT_RULES
+            if not any(rule.family == listed.family for listed in state.rules)
+        )
+        self.conntrack = ConntrackTable()
+        self.learned: dict[tuple[str, str], str] = {}  # (bridge, mac): port
+        self.counters: dict[Rule, list[int]] = {}  # packets, bytes
+        self.evaluations: dict[tuple[Rule, int], int] = {}  # of `statistic --mode nth`
+
+    # Settings.
+
+    def setting(self, name: str, default: int) -> int:
+        """A sysctl's first number."""
+        words = self.state.sysctls.get(name, "").split()
+        return int(words[0]) if words else default
+
+    def device_setting(self, device: str, name: str, default: int = 0) -> int:
+        """net.ipv4.conf.DEVICE.NAME; a device starts with the value of conf.default."""
+        initial = self.setting(f"net.ipv4.conf.default.{name}", default)
+        return self.setting(f"net.ipv4.conf.{device}.{name}", initial)
+
+    def either_setting(self, device: str, name: str) -> bool:
+        """IN_DEV_ORCONF: on for the device, or for all."""
+        everywhere = self.setting(f"net.ipv4.conf.all.{name}", 0)
+        return bool(everywhere or self.device_setting(device, name))
+
+    def forwards(self, family: int) -> bool:
+        if family == 6:
+            return self.setting("net.ipv6.conf.all.forwarding", 0) > 0
+        everywhere = self.setting("net.ipv4.conf.all.forwarding", 0)
+        return self.setting("net.ipv4.ip_forward", everywhere) > 0
+
+    def calls_netfilter(self, family: int) -> bool:
+        """br_netfilter shows bridged packets to iptables."""
+        tables = "ip6tables" if family == 6 else "iptables"
+        return self.setting(f"net.bridge.bridge-nf-call-{tables}", 0) > 0
+
+    @property
+    def default_ttl(self) -> int:
+        return self.setting("net.ipv4.ip_default_ttl", 64)
+
+    @property
+    def local_ports(self) -> tuple[int, int]:
+        words = self.state.sysctls.get("net.ipv4.ip_local_port_range", "32768 60999").split()
+        return int(words[0]), int(words[1])

@@ -1,0 +1,91 @@
+"""What a walk leaves behind: the decisions, the values that changed, the frames put out."""
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from _fastpath.reason import Reason, Verdict
+from _fastpath.trace import STEPS_MAX, EventKind, Generated, StepKind
+
+__all__ = ["Ended", "Event", "EventKind", "Generated", "Reason", "Step", "StepKind", "Tap"]
+
+
+class Step(NamedTuple):
+    """One decision, by name.
+
+    RULE                            node, family, table, chain, number (0: the policy)
+    DEVICE_IN/OUT, BRIDGE_*, …      node, name = device
+    LOCAL_OUT, LOCAL_IN             node
+    CONNTRACK                       node, number = ctinfo
+    NAT                             node, number = 0 source, 1 destination
+    ROUTE                           node, family, table, name = node.route_text of the route
+    NEIGHBOUR                       node, family, name = "10.244.2.0 dev flannel.1 lladdr aa:…"
+    FDB                             node, name = "aa:… dev flannel.1 dst 192.0.2.1"
+    GENERATE                        node, number = Generated
+    """
+
+    kind: int
+    node: str
+    family: int = 0
+    table: str = ""
+    chain: str = ""
+    number: int = 0
+    name: str = ""
+
+
+class Event(NamedTuple):
+    """A value worth telling.  Addresses are their numbers."""
+
+    kind: int
+    step: int  # steps taken when it happened
+    before: int
+    after: int
+
+
+class Tap(NamedTuple):
+    """One frame at one device."""
+
+    node: str
+    device: str
+    outgoing: bool
+    generated: bool  # the node made this packet itself
+    frame: bytes
+    length: int  # bytes on the wire
+
+
+class Ended(Exception):  # noqa: N818  not an error
+    """The packet's walk is over."""
+
+    def __init__(self, verdict: int, reason: int = Reason.NONE):
+        super().__init__(verdict, reason)
+        self.verdict = int(verdict)
+        self.reason = int(reason)
+
+
+def dropped(reason: int) -> Ended:
+    return Ended(Verdict.DROPPED, reason)
+
+
+def unknown(reason: int) -> Ended:
+    return Ended(Verdict.UNKNOWN, reason)
+
+
+@dataclass
+class Trace:
+    """Steps, events and taps of one packet and of those made on its way."""
+
+    steps: list[Step] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    taps: list[Tap] = field(default_factory=list)
+
+    def step(self, kind: int, node: str, **where: Any) -> None:
+        if len(self.steps) == STEPS_MAX:
+            raise unknown(Reason.TRACE_FULL)
+        self.steps.append(Step(int(kind), node, **where))
+
+    def event(self, kind: int, before: int, after: int) -> None:
+        if before != after:
+            self.events.append(Event(int(kind), len(self.steps), before, after))
+
+    def value(self, kind: int, before: int, after: int) -> None:
+        """An event that is worth telling whether or not anything changed."""
+        self.events.append(Event(int(kind), len(self.steps), before, after))

@@ -1,0 +1,144 @@
+"""What an extension target does, read straight from the rule's own words."""
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from _fastpath.reason import Reason
+from _fastpath.trace import EventKind
+from dataplane.node.iptables import Option, Target
+from dataplane.node.state import Address
+from dataplane.reference import nat
+from dataplane.reference.conntrack_table import CtInfo
+from dataplane.reference.forwarding import select_address
+from dataplane.reference.packet import Packet
+from dataplane.reference.place import Place
+from dataplane.reference.steps import dropped, unknown
+
+CONTINUE, ACCEPT = "continue", "accept"  # XT_CONTINUE, NF_ACCEPT
+Options = dict[str, Option]
+# Reports and labels: nothing that decides where the packet goes.
+SILENT = frozenset(["LOG", "NFLOG", "TRACE", "AUDIT", "CLASSIFY"])
+
+
+def apply(place: Place, target: Target, packet: Packet) -> str:
+    """CONTINUE with the next rule, or ACCEPT.  Raises Ended for what is not modelled."""
+    if target.name in SILENT:
+        return CONTINUE
+    known = TARGETS.get(target.name)
+    if known is None:
+        raise unknown(Reason.TARGET_UNMODELLED)
+    return known(place, {option.name: option for option in target.options}, packet)
+
+
+def _mark(place: Place, options: Options, packet: Packet) -> str:
+    """mark = (mark & ~MASK) ^ VALUE                                 xt_mark.c, mark_tg"""
+    value, slash, mask = _value(options, "--set-xmark").partition("/")
+    before = packet.mark
+    packet.mark = before & ~(int(mask, 0) if slash else 0xFFFFFFFF) ^ int(value, 0)
+    place.trace.event(EventKind.EVENT_MARK, before, packet.mark)
+    return CONTINUE
+
+
+def _ct(place: Place, options: Options, packet: Packet) -> str:
+    if set(options) != {"--notrack"}:
+        raise unknown(Reason.TARGET_UNMODELLED)
+    return _notrack(place, options, packet)
+
+
+def _notrack(place: Place, options: Options, packet: Packet) -> str:
+    if packet.ctinfo is None:  # "Previously seen (loopback)?  Ignore."
+        packet.ctinfo = CtInfo.UNTRACKED
+    return CONTINUE
+
+
+def _dnat(place: Place, options: Options, packet: Packet) -> str:
+    return _set_up(place, packet, _range(options, "--to-destination"), nat.DESTINATION)
+
+
+def _snat(place: Place, options: Options, packet: Packet) -> str:
+    return _set_up(place, packet, _range(options, "--to-source"), nat.SOURCE)
+
+
+def _masquerade(place: Place, options: Options, packet: Packet) -> str:
+    address = select_address(place.node, place.out_device or "", place.next_hop or packet.dst)
+    if address is None:
+        raise dropped(Reason.NAT_NO_ADDRESS)
+    wanted = nat.Range(address, _ports(options), _is_random(options))
+    return _set_up(place, packet, wanted, nat.SOURCE)
+
+
+def _redirect(place: Place, options: Options, packet: Packet) -> str:
+    """To this node: where it came in, or its loopback (xt_REDIRECT.c)."""
+    if place.hook == "OUTPUT":
+        address: Address | None = ip_address("127.0.0.1" if place.family == 4 else "::1")
+    else:
+        address = _first_address(place)
+    if address is None:
+        raise dropped(Reason.NETFILTER_DROP)
+    wanted = nat.Range(address, _ports(options), _is_random(options))
+    return _set_up(place, packet, wanted, nat.DESTINATION)
+
+
+def _first_address(place: Place) -> Address | None:
+    own = (
+        address.local
+        for address in place.node.state.addresses
+        if address.dev == place.in_device and address.local.version == place.family
+    )
+    return next(own, None)
+
+
+def _set_up(place: Place, packet: Packet, wanted: nat.Range, manip: int) -> str:
+    assert packet.connection is not None  # the nat table sees no other packets
+    nat.set_up(place, packet.connection, wanted, manip)
+    return ACCEPT
+
+
+def _range(options: Options, name: str) -> nat.Range:
+    """`10.0.0.1`, `10.0.0.1:80`, `10.0.0.1:80-90`, `:80`, `[fd00::1]:80`."""
+    if name not in options:
+        raise unknown(Reason.TARGET_UNMODELLED)
+    text = options[name].values[0]
+    if text.startswith("["):
+        address, _, ports = text[1:].partition("]")
+        ports = ports.removeprefix(":")
+    elif text.count(":") > 1:
+        address, ports = text, ""
+    else:
+        address, _, ports = text.partition(":")
+    first, dash, last = address.partition("-")
+    if "/" in ports or (dash and first != last):
+        raise unknown(Reason.TARGET_UNMODELLED)
+    return nat.Range(
+        ip_address(first) if first else None,
+        _span(ports) if ports else None,
+        _is_random(options),
+    )
+
+
+def _ports(options: Options) -> tuple[int, int] | None:
+    return _span(_value(options, "--to-ports")) if "--to-ports" in options else None
+
+
+def _span(text: str) -> tuple[int, int]:
+    first, dash, last = text.partition("-")
+    return int(first), int(last if dash else first)
+
+
+def _is_random(options: Options) -> bool:
+    return "--random" in options or "--random-fully" in options
+
+
+def _value(options: Options, name: str) -> str:
+    return options[name].values[0]
+
+
+TARGETS: dict[str, Callable[[Place, Options, Packet], str]] = {
+    "MARK": _mark,
+    "CT": _ct,
+    "NOTRACK": _notrack,
+    "DNAT": _dnat,
+    "SNAT": _snat,
+    "MASQUERADE": _masquerade,
+    "REDIRECT": _redirect,
+}
