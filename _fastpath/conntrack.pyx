@@ -62,6 +62,7 @@ from _fastpath.state cimport (
     TIMEOUT_UDP,
     TIMEOUT_UDP_STREAM,
     connection_t,
+    connection_tuple,
 )
 from _fastpath.trace cimport STEP_CONNTRACK, trace_step
 
@@ -153,7 +154,7 @@ cdef bint packet_tuple(const packet_t* packet, uint16_t node, tuple_t* tuple) no
 
 cdef void unlink_one(state_t* state, int32_t index, uint32_t direction) noexcept nogil:
     cdef connection_t* connection = &state.connections[index]
-    cdef int32_t* link = &state.buckets[tuple_bucket(state, &connection.tuple[direction])]
+    cdef int32_t* link = &state.buckets[tuple_bucket(state, connection_tuple(connection, direction))]
     cdef uint32_t other
     while link[0] >= 0:
         # A chain link names (connection, direction) in one number.
@@ -166,7 +167,7 @@ cdef void unlink_one(state_t* state, int32_t index, uint32_t direction) noexcept
 
 cdef void unlink_source(state_t* state, int32_t index) noexcept nogil:
     cdef connection_t* connection = &state.connections[index]
-    cdef int32_t* link = &state.source_buckets[source_bucket(state, &connection.tuple[0])]
+    cdef int32_t* link = &state.source_buckets[source_bucket(state, &connection.original)]
     while link[0] >= 0:
         if link[0] == index:
             link[0] = connection.next_source
@@ -185,7 +186,7 @@ cdef void connection_kill(state_t* state, int32_t index) noexcept nogil:
     if connection.status & IPS_CONFIRMED:
         unlink_one(state, index, 0)
         unlink_one(state, index, 1)
-        state.node_connections[connection.tuple[0].node] -= 1
+        state.node_connections[connection.original.node] -= 1
     unlink_source(state, index)
     connection_free(state, index)
 
@@ -204,7 +205,7 @@ cdef int32_t table_find(state_t* state, const tuple_t* tuple, uint64_t now_ns) n
             connection_kill(state, here >> 1)
             here = state.buckets[tuple_bucket(state, tuple)]
             continue
-        if tuple_equal(&connection.tuple[here & 1], tuple):
+        if tuple_equal(connection_tuple(connection, here & 1), tuple):
             return here
         here = after
     return -1
@@ -236,8 +237,8 @@ cdef int32_t connection_new(walk_t* walk, const tuple_t* tuple) noexcept nogil:
     index = state.free_list[state.free_count]
     connection = &state.connections[index]
     memset(connection, 0, sizeof(connection_t))
-    connection.tuple[0] = tuple[0]
-    tuple_invert(&connection.tuple[1], tuple)
+    connection.original = tuple[0]
+    tuple_invert(&connection.reply, tuple)
     connection.next[0] = connection.next[1] = connection.next_source = -1
     connection.in_use = 1
     return index
@@ -378,7 +379,7 @@ cdef int tcp_packet(walk_t* walk, int32_t index, uint32_t direction) noexcept no
     """nf_conntrack_tcp_packet, without the window check."""
     cdef packet_t* packet = walk.packet
     cdef connection_t* connection = &walk.state.connections[index]
-    cdef const node_t* node = &walk.image.nodes[connection.tuple[0].node]
+    cdef const node_t* node = &walk.image.nodes[connection.original.node]
     cdef uint32_t what = tcp_index(packet.tcp_flags)
     cdef uint8_t after = tcp_next_state(walk, connection, what, direction)
     cdef uint8_t before = connection.tcp_state
@@ -422,7 +423,7 @@ cdef void connection_expire(walk_t* walk, int32_t index) noexcept nogil:
 
 cdef void udp_packet(walk_t* walk, connection_t* connection) noexcept nogil:
     """nf_conntrack_udp_packet: two seconds after the first reply it is a stream."""
-    cdef const node_t* node = &walk.image.nodes[connection.tuple[0].node]
+    cdef const node_t* node = &walk.image.nodes[connection.original.node]
     cdef uint32_t timeout = node.timeouts[<int>TIMEOUT_UDP]
     if connection.status & IPS_SEEN_REPLY and walk.now_ns > connection.stream_ns:
         timeout = node.timeouts[<int>TIMEOUT_UDP_STREAM]
@@ -432,8 +433,8 @@ cdef void udp_packet(walk_t* walk, connection_t* connection) noexcept nogil:
 
 cdef int track_packet(walk_t* walk, int32_t index, uint32_t direction) noexcept nogil:
     cdef connection_t* connection = &walk.state.connections[index]
-    cdef uint8_t proto = connection.tuple[0].proto
-    cdef const node_t* node = &walk.image.nodes[connection.tuple[0].node]
+    cdef uint8_t proto = connection.original.proto
+    cdef const node_t* node = &walk.image.nodes[connection.original.node]
     cdef uint32_t timeout = node.timeouts[<int>TIMEOUT_GENERIC]
     if proto == PROTO_TCP:
         return tcp_packet(walk, index, direction)
@@ -637,14 +638,14 @@ cdef int conntrack_confirm(walk_t* walk) noexcept nogil:
         return 0
     connection = &state.connections[index]
     for direction in range(2):
-        if table_find(state, &connection.tuple[direction], walk.now_ns) >= 0:
+        if table_find(state, connection_tuple(connection, direction), walk.now_ns) >= 0:
             return CONNTRACK_CLASH
     for direction in range(2):
-        bucket = tuple_bucket(state, &connection.tuple[direction])
+        bucket = tuple_bucket(state, connection_tuple(connection, direction))
         connection.next[direction] = state.buckets[bucket]
         state.buckets[bucket] = index * 2 + <int32_t>direction
     connection.status |= IPS_CONFIRMED
-    state.node_connections[connection.tuple[0].node] += 1
+    state.node_connections[connection.original.node] += 1
     return 0
 
 

@@ -49,6 +49,7 @@ from _fastpath.state cimport (
     IPS_SRC_NAT,
     IPS_SRC_NAT_DONE,
     connection_t,
+    connection_tuple,
     tuple_t,
 )
 from _fastpath.trace cimport (
@@ -115,14 +116,14 @@ cdef bint find_same_source(walk_t* walk, const tuple_t* tuple, tuple_t* result,
     cdef const connection_t* other
     while here >= 0:
         other = &walk.state.connections[here]
-        if (other.tuple[0].proto == tuple.proto and other.tuple[0].node == tuple.node
-                and other.tuple[0].family == tuple.family
-                and other.tuple[0].sport == tuple.sport
-                and addr_equal(other.tuple[0].src, tuple.src)):
+        if (other.original.proto == tuple.proto and other.original.node == tuple.node
+                and other.original.family == tuple.family
+                and other.original.sport == tuple.sport
+                and addr_equal(other.original.src, tuple.src)):
             result[0] = tuple[0]
-            result.src = other.tuple[1].dst
+            result.src = other.reply.dst
             set_port(result, MANIP_SRC,
-                     other.tuple[1].sport if is_icmp(tuple.proto) else other.tuple[1].dport)
+                     other.reply.sport if is_icmp(tuple.proto) else other.reply.dport)
             if in_range(result, range):
                 return True
         here = other.next_source
@@ -149,7 +150,7 @@ cdef void port_bounds(const tuple_t* tuple, const target_t* range, uint32_t* low
 cdef void search_port(walk_t* walk, tuple_t* tuple, const target_t* range,
                       uint32_t manip) noexcept nogil:
     """Step 4.  When every try is taken the last one stays: confirm then finds the clash."""
-    cdef const tuple_t* original = &walk.state.connections[walk.packet.connection].tuple[0]
+    cdef const tuple_t* original = &walk.state.connections[walk.packet.connection].original
     cdef draw_t draw = draw_t(walk.image.nodes[original.node].identity, original.src, original.dst,
                               manip, original.sport, original.dport, original.proto,
                               original.family, CHOICE_NAT_PORT, 0)
@@ -189,7 +190,7 @@ cdef void unique_tuple(walk_t* walk, tuple_t* tuple, const target_t* range,
         if in_range(tuple, range):
             if not is_used(walk, tuple):
                 return
-        elif find_same_source(walk, &walk.state.connections[walk.packet.connection].tuple[0],
+        elif find_same_source(walk, &walk.state.connections[walk.packet.connection].original,
                               &found, range):
             found.dst = tuple.dst
             if not is_icmp(tuple.proto):
@@ -217,25 +218,25 @@ cdef void nat_setup(walk_t* walk, const target_t* range, uint32_t manip) noexcep
     cdef connection_t* connection = &walk.state.connections[index]
     cdef tuple_t current, wanted
     cdef uint32_t bucket
-    tuple_invert(&current, &connection.tuple[1])
+    tuple_invert(&current, &connection.reply)
     wanted = current
     unique_tuple(walk, &wanted, range, manip)
     if (not addr_equal(wanted.src, current.src) or not addr_equal(wanted.dst, current.dst)
             or wanted.sport != current.sport or wanted.dport != current.dport):
-        tuple_invert(&connection.tuple[1], &wanted)
+        tuple_invert(&connection.reply, &wanted)
         connection.status |= IPS_SRC_NAT if manip == MANIP_SRC else IPS_DST_NAT
     if manip == MANIP_DST:
         connection.status |= IPS_DST_NAT_DONE
         return
     connection.status |= IPS_SRC_NAT_DONE
-    bucket = source_bucket(walk.state, &connection.tuple[0])
+    bucket = source_bucket(walk.state, &connection.original)
     connection.next_source = walk.state.source_buckets[bucket]
     walk.state.source_buckets[bucket] = index
 
 
 cdef void nat_null_binding(walk_t* walk, uint32_t manip) noexcept nogil:
     """alloc_null_binding: bind the side to the address it has."""
-    cdef const tuple_t* reply = &walk.state.connections[walk.packet.connection].tuple[1]
+    cdef const tuple_t* reply = &walk.state.connections[walk.packet.connection].reply
     cdef addr_t own = reply.dst if manip == MANIP_SRC else reply.src
     cdef target_t range = target_t(own, own, 0, 0, 0, 0, RANGE_MAP_IPS)
     nat_setup(walk, &range, manip)
@@ -294,7 +295,7 @@ cdef void nat_packet(walk_t* walk, uint32_t manip) noexcept nogil:
     if not connection.status & bit:
         return
     # We are aiming to look like the inverse of the other direction.
-    tuple_invert(&target, &connection.tuple[1 - packet.direction])
+    tuple_invert(&target, connection_tuple(connection, 1 - packet.direction))
     if not differs(packet, &target, manip):
         return
     trace_step(walk.trace, STEP_NAT, <uint32_t>packet.node * 2 + manip)
@@ -384,8 +385,8 @@ cdef void nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil:
     if not connection.status & bit or not quoted_view(packet, &view):
         return
     trace_step(walk.trace, STEP_NAT, <uint32_t>packet.node * 2 + manip)
-    translate_quoted(&view, &connection.tuple[1 - packet.direction], 1 - manip)
-    tuple_invert(&target, &connection.tuple[1 - packet.direction])
+    translate_quoted(&view, connection_tuple(connection, 1 - packet.direction), 1 - manip)
+    tuple_invert(&target, connection_tuple(connection, 1 - packet.direction))
     if manip == MANIP_SRC:
         trace_event(walk.trace, EVENT_SRC, packet.src, target.src)
         packet_set_src(packet, target.src)

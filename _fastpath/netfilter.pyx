@@ -273,7 +273,7 @@ cdef void flow_draw(const walk_t* walk, draw_t* draw, uint64_t extra) noexcept n
     draw.family = packet.family
     draw.proto = packet.proto
     if packet.connection >= 0:
-        original = &walk.state.connections[packet.connection].tuple[0]
+        original = &walk.state.connections[packet.connection].original
         draw.src = original.src
         draw.dst = original.dst
         draw.sport = original.sport

@@ -61,6 +61,7 @@ cpdef enum Reason:
     NO_ENTRY = 72               # neither end of the packet has a place in the cluster
     NOT_IP = 73                 # neither IP nor ARP
     RECORDED_ERROR = 74         # a recorded ICMP error; nodes make their own
+    ONE_WAY = 75                # a recorded reply, and replies were left out
     # ours: the emulator stops, and says so
     MATCH_UNMODELLED = 200      # the rule's match is not modelled
     TARGET_UNMODELLED = 201     # the rule's target is not modelled

@@ -55,7 +55,7 @@ cdef struct tuple_t:
     uint8_t family
 
 cdef struct connection_t:
-    tuple_t tuple[2]        # original, reply
+    tuple_t original, reply # one after the other: see connection_tuple
     uint64_t expires_ns
     uint64_t stream_ns      # UDP: from here on it is a stream
     int32_t next[2]         # in the hash chain of each tuple; -1 = end
@@ -70,6 +70,10 @@ cdef struct connection_t:
     uint16_t padding
     uint32_t tcp_last_end   # sequence number after that packet
     uint32_t padding2
+
+# The tuple of a direction: 0 original, 1 reply.  (Cython compares no arrays of structs.)
+cdef inline tuple_t* connection_tuple(connection_t* connection, uint32_t direction) noexcept nogil:
+    return &connection.original + direction
 
 # A learned forwarding entry of a bridge.
 cdef struct learned_t:

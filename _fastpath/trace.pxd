@@ -116,7 +116,7 @@ cdef struct trace_t:
     uint64_t output_size, output_max
     uint64_t lost                       # output frames that did not fit (a flood past the reserve)
     const uint8_t* tap_wanted           # per device; 0 = this device is not tapped
-    uint32_t* base                      # (STEP_KINDS,) from the image
+    const uint32_t* base                # (STEP_KINDS,) from the image
 
 cdef void trace_step(trace_t* trace, uint32_t kind, uint32_t index) noexcept nogil
 cdef void trace_event(trace_t* trace, uint32_t kind, addr_t before, addr_t after) noexcept nogil

@@ -1,0 +1,178 @@
+"""NumPy's view of the C structs of _fastpath: one dtype per struct, field by field.
+
+Cython compares the two layouts whenever an array enters a kernel, so they cannot drift
+apart unseen.  The fields are explained in image.pxd, state.pxd and trace.pxd.
+"""
+
+import numpy as np
+
+ADDR = np.dtype([("hi", "u8"), ("lo", "u8")], align=True)
+
+NODE = np.dtype(
+    [
+        ("identity", "u8"),
+        ("hook_start", "u4", (10,)), ("hook_count", "u2", (10,)),
+        ("fib_start", "u4", (2,)), ("fib_count", "u4", (2,)), ("local_fib", "i4", (2,)),
+        ("device_start", "u4"), ("device_count", "u4"), ("loopback", "i4"),
+        ("port_low", "u2"), ("port_high", "u2"),
+        ("forwarding", "u1", (2,)), ("bridge_nf", "u1", (2,)),
+        ("default_ttl", "u1"), ("tcp_loose", "u1"), ("tcp_be_liberal", "u1"),
+        ("conntrack_checksum", "u1"), ("conntrack_max", "u4"), ("timeouts", "u4", (24,)),
+    ],
+    align=True,
+)  # fmt: skip
+
+DEVICE = np.dtype(
+    [
+        ("name", "u8", (2,)), ("mac", "u8"),
+        ("node", "i4"), ("master", "i4"), ("peer", "i4"), ("vxlan", "i4"), ("segment", "i4"),
+        ("address_start", "u4"), ("address_count", "u4"),
+        ("port_start", "u4"), ("port_count", "u4"), ("mtu", "u4"),
+        ("kind", "u1"), ("is_up", "u1"), ("hairpin", "u1"), ("rp_filter", "u1"),
+        ("route_localnet", "u1"), ("has_hosts", "u1"), ("accept_local", "u1"), ("is_ether", "u1"),
+    ],
+    align=True,
+)  # fmt: skip
+
+HOOK = np.dtype(
+    [
+        ("priority", "i4"), ("entry", "u4"), ("underflow", "u4"),
+        ("kind", "u1"), ("table", "u1"), ("padding", "u2"),
+    ],
+    align=True,
+)  # fmt: skip
+
+RULE = np.dtype(
+    [
+        ("src", ADDR), ("src_mask", ADDR), ("dst", ADDR), ("dst_mask", ADDR),
+        ("identity", "u8"),
+        ("in_interface", "i4"), ("out_interface", "i4"),
+        ("match_start", "u4"), ("jump", "u4"), ("target", "u4"),
+        ("match_count", "u2"), ("proto", "u1"), ("invert", "u1"), ("kind", "u1"),
+        ("fragment", "u1"), ("is_policy", "u1"), ("is_visible", "u1"),
+    ],
+    align=True,
+)  # fmt: skip
+
+MATCH = np.dtype(
+    [
+        ("a", "u4"), ("b", "u4"), ("c", "u4"), ("d", "u4"),
+        ("kind", "u1"), ("invert", "u1"), ("flags", "u1"), ("padding", "u1"),
+    ],
+    align=True,
+)  # fmt: skip
+
+TARGET = np.dtype(
+    [
+        ("address_min", ADDR), ("address_max", ADDR), ("a", "u4"), ("b", "u4"),
+        ("port_min", "u2"), ("port_max", "u2"), ("flags", "u4"),
+    ],
+    align=True,
+)  # fmt: skip
+
+INTERFACE = np.dtype([("name", "u8", (2,)), ("mask", "u8", (2,))], align=True)
+RANGE = np.dtype([("low", "u2"), ("high", "u2")])
+LPM_NODE = np.dtype([("child", "i4", (2,)), ("value", "i4")])
+
+ROUTE = np.dtype(
+    [
+        ("gateway", ADDR), ("prefsrc", ADDR), ("device", "i4"),
+        ("kind", "u1"), ("family", "u1"), ("scope", "u1"), ("is_listed", "u1"), ("padding", "u4"),
+    ],
+    align=True,
+)  # fmt: skip
+
+NEIGHBOUR = np.dtype(
+    [
+        ("address", ADDR), ("mac", "u8"), ("device", "i4"),
+        ("state", "u1"), ("family", "u1"), ("padding", "u2"),
+    ],
+    align=True,
+)  # fmt: skip
+
+FDB = np.dtype([("remote", ADDR), ("mac", "u8"), ("device", "i4"), ("port", "i4")], align=True)
+
+HOST = np.dtype(
+    [
+        ("address", ADDR), ("mac", "u8"), ("gateway_mac", "u8"), ("device", "i4"),
+        ("prefixlen", "u4"), ("family", "u1"), ("has_address", "u1"), ("padding", "u2"),
+        ("padding2", "u4"),
+    ],
+    align=True,
+)  # fmt: skip
+
+VXLAN = np.dtype(
+    [
+        ("local", ADDR), ("remote", ADDR), ("device", "i4"), ("link", "i4"), ("vni", "u4"),
+        ("port", "u2"), ("port_low", "u2"), ("port_high", "u2"),
+        ("ttl", "u1"), ("tos", "u1"), ("tos_inherit", "u1"), ("df", "u1"), ("udp_csum", "u1"),
+        ("learning", "u1"),
+    ],
+    align=True,
+)  # fmt: skip
+
+ADDRESS = np.dtype(
+    [
+        ("address", ADDR), ("mask", ADDR), ("family", "u1"), ("scope", "u1"), ("secondary", "u1"),
+        ("padding", "u1"), ("prefixlen", "u4"),
+    ],
+    align=True,
+)  # fmt: skip
+
+TUPLE = np.dtype(
+    [
+        ("src", ADDR), ("dst", ADDR), ("sport", "u2"), ("dport", "u2"), ("node", "u2"),
+        ("proto", "u1"), ("family", "u1"),
+    ],
+    align=True,
+)  # fmt: skip
+
+CONNECTION = np.dtype(
+    [
+        ("original", TUPLE), ("reply", TUPLE), ("expires_ns", "u8"), ("stream_ns", "u8"), ("next", "i4", (2,)),
+        ("next_source", "i4"), ("status", "u4"), ("mark", "u4"),
+        ("tcp_state", "u1"), ("tcp_last_dir", "u1"), ("tcp_last_index", "u1"),
+        ("tcp_flags", "u1", (2,)), ("in_use", "u1"), ("padding", "u2"), ("tcp_last_end", "u4"),
+        ("padding2", "u4"),
+    ],
+    align=True,
+)  # fmt: skip
+
+LEARNED = np.dtype([("mac", "u8"), ("bridge", "i4"), ("port", "i4")])
+CHOICE = np.dtype([("key", "u8"), ("start", "u4"), ("count", "u4")])
+
+EVENT = np.dtype(
+    [("packet", "u4"), ("step", "u2"), ("kind", "u2"), ("before", ADDR), ("after", ADDR)],
+    align=True,
+)
+
+TAP = np.dtype(
+    [
+        ("time_ns", "u8"), ("offset", "u8"), ("size", "u4"), ("length", "u4"), ("packet", "u4"),
+        ("device", "i4"), ("outgoing", "u1"), ("generated", "u1"), ("step", "u2"),
+    ],
+    align=True,
+)  # fmt: skip
+
+RECORD = np.dtype(
+    [
+        ("time_ns", "u8"), ("packet", "u4"), ("flow", "u4"), ("path", "u4"), ("place", "i4"),
+        ("entry", "i4"), ("reason", "u2"), ("verdict", "u1"), ("reply", "u1"), ("family", "u1"),
+        ("proto", "u1"), ("sport", "u2"), ("dport", "u2"), ("end_sport", "u2"),
+        ("end_dport", "u2"), ("end_ttl", "u1"), ("tcp_flags", "u1"), ("length", "u4"),
+        ("src", ADDR), ("dst", ADDR), ("end_src", ADDR), ("end_dst", ADDR),
+    ],
+    align=True,
+)  # fmt: skip
+
+FLOW = np.dtype(
+    [
+        ("initiator", ADDR), ("responder", ADDR), ("end_src", ADDR), ("end_dst", ADDR),
+        ("end_ether_src", "u8"), ("end_ether_dst", "u8"),
+        ("initiator_port", "u2"), ("responder_port", "u2"), ("end_sport", "u2"),
+        ("end_dport", "u2"), ("entry", "i4"), ("host", "i4"), ("place", "i4"), ("next", "i4"),
+        ("packets", "u4"), ("family", "u1"), ("proto", "u1"), ("verdict", "u1"),
+        ("is_answered", "u1"),
+    ],
+    align=True,
+)  # fmt: skip

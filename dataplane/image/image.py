@@ -1,0 +1,354 @@
+"""Image: the nodes of a cluster as one set of NumPy arrays.
+
+Immutable: it can be saved, compared, mapped by many workers and printed in a debugger.
+`Image.step` turns the numbers that kernels record back into names.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _fastpath.image import DeviceKind
+from _fastpath.state import CtInfo
+from _fastpath.trace import Generated, StepKind
+from dataplane.errors import TableError
+from dataplane.image import dtypes, encode, link_layer
+from dataplane.image.devices import Devices, address_row, assemble_devices
+from dataplane.image.forwarding import RouteName, RouteTables, assemble_routes
+from dataplane.image.nodes import base_chain_problem, hook_rows, port_range, sysctl, timeouts
+from dataplane.image.rules import RuleName, RuleTables, add_ruleset
+from dataplane.node.state import Link, NodeState
+from dataplane.reference.steps import Step
+
+Array = NDArray[np.void]
+Warn = Callable[[str], None]
+
+NO_DEVICE = -(2**31)  # a record's place when the packet was nowhere
+
+
+@dataclass(frozen=True)
+class Names:
+    """Indices back to names."""
+
+    nodes: list[str]
+    devices: list[tuple[str, str]]  # (node, device)
+    rules: list[RuleName]
+    routes: list[RouteName]
+    neighbours: list[tuple[str, int, str]]  # (node, family, text)
+    fdb: list[tuple[str, str]]  # (node, text); "" for a device's own address
+
+
+@dataclass(frozen=True)
+class Image:
+    """Arrays by the names of `image_t`'s members, and what their indices mean."""
+
+    arrays: dict[str, Array]
+    names: Names
+    seed: int
+    nth_count: int  # counters of `statistic --mode nth`
+    states: dict[str, NodeState] = field(repr=False, default_factory=dict)
+
+    def step(self, number: int) -> Step:
+        """The decision that a step number stands for."""
+        base = self.arrays["base"]
+        kind = bisect_right(base[: StepKind.STEP_KINDS].tolist(), number) - 1
+        return _step(self.names, kind, number - int(base[kind]))
+
+    def place(self, place: int) -> tuple[str, str | None]:
+        """(node, device) of a record's place; the device is None for the node itself."""
+        if place == NO_DEVICE:
+            return "", None
+        if place < 0:
+            return self.names.nodes[~place], None
+        return self.names.devices[place]
+
+    def device(self, node: str, name: str) -> int:
+        """Index of a device; -1 if there is none."""
+        return self._device_index().get((node, name), -1)
+
+    @lru_cache(maxsize=1)  # noqa: B019  an image lives as long as its replay
+    def _device_index(self) -> dict[tuple[str, str], int]:
+        return {name: index for index, name in enumerate(self.names.devices)}
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def _step(names: Names, kind: int, index: int) -> Step:
+    match kind:
+        case StepKind.STEP_RULE:
+            rule = names.rules[index]
+            return Step(kind, rule.node, rule.family, rule.table, rule.chain, rule.number)
+        case StepKind.STEP_LOCAL_OUT | StepKind.STEP_LOCAL_IN:
+            return Step(kind, names.nodes[index])
+        case StepKind.STEP_CONNTRACK:
+            node, info = divmod(index, CtInfo.CT_INFOS)
+            return Step(kind, names.nodes[node], number=info)
+        case StepKind.STEP_NAT:
+            return Step(kind, names.nodes[index // 2], number=index % 2)
+        case StepKind.STEP_GENERATE:
+            node, generated = divmod(index, Generated.GENERATED_KINDS)
+            return Step(kind, names.nodes[node], number=generated)
+        case StepKind.STEP_ROUTE:
+            route = names.routes[index]
+            return Step(kind, route.node, route.family, route.table, name=route.text)
+        case StepKind.STEP_NEIGHBOUR:
+            node_name, family, text = names.neighbours[index]
+            return Step(kind, node_name, family, name=text)
+        case StepKind.STEP_FDB:
+            return Step(kind, names.fdb[index][0], name=names.fdb[index][1])
+        case _:
+            return Step(kind, names.devices[index][0], name=names.devices[index][1])
+
+
+def _silent(message: str) -> None:
+    """The default `warn`."""
+
+
+def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _silent) -> Image:
+    """The nodes as arrays.
+
+    seed    what all chance depends on
+    warn    told what had to be assumed
+    raises  TableError for what a kernel would refuse, with the line it was read from
+    """
+    if len(nodes) > 65535:
+        raise TableError(f"{len(nodes)} nodes, but at most 65535")
+    devices = assemble_devices(nodes)
+    rules = RuleTables()
+    for name, state in nodes.items():
+        add_ruleset(rules, name, 4, state.iptables)
+        add_ruleset(rules, name, 6, state.ip6tables)
+        base_chain_problem(name, rules.base_chains)
+    routes = assemble_routes(devices, nodes)
+    neighbours = link_layer.neighbour_rows(devices, nodes)
+    fdb = link_layer.fdb_rows(devices, nodes)
+    arrays = _rule_arrays(rules) | _route_arrays(routes)
+    arrays |= _link_arrays(devices, fdb, neighbours)
+    _node_arrays(arrays, nodes, devices, rules, routes, warn)
+    _device_arrays(arrays, nodes, devices, fdb, neighbours)
+    names = Names(
+        nodes=list(nodes),
+        devices=[(node, link.name) for node, link in devices.links],
+        rules=rules.names,
+        routes=routes.names,
+        neighbours=[(n.node, n.family, link_layer.neighbour_text(n.entry)) for n in neighbours],
+        fdb=[(f.node, link_layer.fdb_text(f.entry) if f.entry else "") for f in fdb],
+    )
+    arrays["base"] = _step_bases(names)
+    return Image(arrays, names, seed, len(rules.nth), dict(nodes))
+
+
+def _array(rows: list[tuple[object, ...]], dtype: np.dtype[np.void]) -> Array:
+    """At least one row, so that kernels may take its address."""
+    return np.array(rows, dtype) if rows else np.zeros(1, dtype)
+
+
+def _rule_arrays(rules: RuleTables) -> dict[str, Array]:
+    return {
+        "rules": _array(rules.rules, dtypes.RULE),
+        "matches": _array(list(rules.matches), dtypes.MATCH),
+        "targets": _array(list(rules.targets), dtypes.TARGET),
+        "interfaces": _array(list(rules.interfaces), dtypes.INTERFACE),
+        "ranges": _array(list(rules.ranges), dtypes.RANGE),
+    }
+
+
+def _route_arrays(routes: RouteTables) -> dict[str, Array]:
+    return {
+        "routes": _array(routes.rows, dtypes.ROUTE),
+        "lpm": routes.tries.array(),
+        "fibs": np.array(routes.fibs or [0], np.int32),  # type: ignore[dict-item]
+    }
+
+
+def _link_arrays(
+    devices: Devices,
+    fdb: list[link_layer.FdbRow],
+    neighbours: list[link_layer.NeighbourRow],
+) -> dict[str, Array]:
+    hosts = link_layer.host_rows(devices, fdb, neighbours)
+    by_address = sorted(range(len(hosts)), key=lambda i: (hosts[i].family, hosts[i].address))
+    return {
+        "neighbours": _array(
+            [
+                (encode.pair(n.address), n.mac, n.device, n.state, n.family, 0)
+                for n in neighbours
+            ],
+            dtypes.NEIGHBOUR,
+        ),
+        "fdb": _array([(f.remote, f.mac, f.device, f.port) for f in fdb], dtypes.FDB),
+        "hosts": _array(
+            [
+                (encode.pair(h.address), h.mac, h.gateway_mac, h.device, h.prefixlen, h.family,
+                 int(h.family != 0), 0, 0)
+                for h in hosts
+            ],
+            dtypes.HOST,
+        ),
+        "host_by_address": np.array(by_address or [0], np.uint32),  # type: ignore[dict-item]
+        "counts": np.array(  # type: ignore[dict-item]
+            [len(neighbours), len(fdb), len(hosts)], np.uint32
+        ),
+    }  # fmt: skip
+
+
+def _assumed(name: str, state: NodeState, warn: Warn) -> tuple[int, int]:
+    """ip_forward and bridge-nf-call where a node's dump says nothing of them."""
+    missing = [
+        key
+        for key in ("net.ipv4.ip_forward", "net.bridge.bridge-nf-call-iptables")
+        if key not in state.sysctls
+    ]
+    if missing:
+        warn(f"node {name}: {' and '.join(missing)} not given; 1 is assumed, as Kubernetes needs")
+    return 1, 1
+
+
+def _node_arrays(
+    arrays: dict[str, Array],
+    nodes: Mapping[str, NodeState],
+    devices: Devices,
+    rules: RuleTables,
+    routes: RouteTables,
+    warn: Warn,
+) -> None:
+    rows: list[tuple[object, ...]] = []
+    hooks: list[tuple[object, ...]] = []
+    for name, state in nodes.items():
+        forward, bridge_nf = _assumed(name, state, warn)
+        starts, counts = [], []
+        for family, ruleset in ((4, state.iptables), (6, state.ip6tables)):
+            for entries in hook_rows(rules, name, family, ruleset):
+                starts.append(len(hooks))
+                counts.append(len(entries))
+                hooks += entries
+        fibs = [routes.of_node[name, family] for family in (4, 6)]
+        loopback = next(
+            (i for i, (node, _) in enumerate(devices.links)
+             if node == name and devices.kinds[i] == DeviceKind.DEVICE_LOOPBACK), -1,
+        )  # fmt: skip
+        rows.append((
+            encode.identity(name), starts, counts,
+            [fib[0] for fib in fibs], [fib[1] for fib in fibs], [fib[2] for fib in fibs],
+            devices.start[name], len(state.links), loopback, *port_range(state),
+            [sysctl(state, "net.ipv4.ip_forward", forward, 1),
+             sysctl(state, "net.ipv6.conf.all.forwarding", forward, 2)],
+            [sysctl(state, "net.bridge.bridge-nf-call-iptables", bridge_nf, 1),
+             sysctl(state, "net.bridge.bridge-nf-call-ip6tables", bridge_nf, 1)],
+            sysctl(state, "net.ipv4.ip_default_ttl", 64, 255),
+            sysctl(state, "net.netfilter.nf_conntrack_tcp_loose", 1, 1),
+            sysctl(state, "net.netfilter.nf_conntrack_tcp_be_liberal", 0, 1),
+            sysctl(state, "net.netfilter.nf_conntrack_checksum", 1, 1),
+            sysctl(state, "net.netfilter.nf_conntrack_max", 262144, 2**32 - 1),
+            timeouts(state),
+        ))  # fmt: skip
+    arrays["nodes"] = _array(rows, dtypes.NODE)
+    arrays["hooks"] = _array(hooks, dtypes.HOOK)
+
+
+def _conf(state: NodeState, device: str, key: str) -> int:
+    """net.ipv4.conf.DEVICE.KEY; sysctl(8) writes a dot in a device's name as a slash."""
+    for name in (device.replace(".", "/"), device, "default"):
+        if f"net.ipv4.conf.{name}.{key}" in state.sysctls:
+            return sysctl(state, f"net.ipv4.conf.{name}.{key}", 0, 2)
+    return 0
+
+
+def _all(state: NodeState, key: str) -> int:
+    return sysctl(state, f"net.ipv4.conf.all.{key}", 0, 2)
+
+
+def _device_arrays(
+    arrays: dict[str, Array],
+    nodes: Mapping[str, NodeState],
+    devices: Devices,
+    fdb: list[link_layer.FdbRow],
+    neighbours: list[link_layer.NeighbourRow],
+) -> None:
+    node_index = {name: i for i, name in enumerate(nodes)}
+    with_hosts = set(arrays["hosts"]["device"].tolist()) if arrays["counts"][2] else set()
+    vxlans: list[tuple[object, ...]] = []
+    bridge_ports: list[int] = []
+    rows: list[tuple[object, ...]] = []
+    for index, (node, link) in enumerate(devices.links):
+        state = nodes[node]
+        vxlan = -1
+        if devices.kinds[index] == DeviceKind.DEVICE_VXLAN and link.vxlan is not None:
+            vxlan = len(vxlans)
+            vxlans.append(_vxlan_row(devices, index, node, link))
+        ports = devices.ports.get(index, [])
+        rows.append((
+            encode.name_words(link.name), encode.mac(link.mac), node_index[node],
+            _bridge_of(devices, node, link), -1, vxlan, devices.segments[index],
+            devices.address_start[index],
+            devices.address_start[index + 1] - devices.address_start[index],
+            len(bridge_ports), len(ports), link.mtu, devices.kinds[index], int(link.is_up),
+            int(link.hairpin),
+            max(_all(state, "rp_filter"), _conf(state, link.name, "rp_filter")),
+            int(bool(_all(state, "route_localnet") | _conf(state, link.name, "route_localnet"))),
+            int(index in with_hosts),
+            int(bool(_all(state, "accept_local") | _conf(state, link.name, "accept_local"))),
+            int(link.link_type == "ether"),
+        ))  # fmt: skip
+        bridge_ports += ports
+    wires = [index for index, segment in enumerate(devices.segments) if segment >= 0]
+    wires.sort(key=lambda i: (devices.segments[i], encode.mac(devices.links[i][1].mac)))
+    arrays["devices"] = _array(rows, dtypes.DEVICE)
+    arrays["vxlans"] = _array(vxlans, dtypes.VXLAN)
+    arrays["addresses"] = _array([address_row(a) for a in devices.addresses], dtypes.ADDRESS)
+    arrays["bridge_ports"] = np.array(bridge_ports or [0], np.int32)  # type: ignore[assignment]
+    arrays["wires"] = np.array(wires or [0], np.int32)  # type: ignore[assignment]
+    arrays["counts"] = np.array(  # type: ignore[assignment]
+        [*arrays["counts"].tolist(), len(vxlans), len(wires)], np.uint32
+    )
+
+
+def _bridge_of(devices: Devices, node: str, link: Link) -> int:
+    """Index of the bridge a device is a port of.  Ports of bonds and VRFs have none."""
+    master = devices.of(node, link.master)
+    return master if master >= 0 and devices.links[master][1].kind == "bridge" else -1
+
+
+def _vxlan_row(devices: Devices, index: int, node: str, link: Link) -> tuple[object, ...]:
+    vxlan = link.vxlan
+    assert vxlan is not None
+    tunnels = [
+        other.vxlan
+        for owner, other in devices.links
+        if owner == node and other.vxlan is not None and other is not link
+    ]
+    if any((other.id, other.port) == (vxlan.id, vxlan.port) for other in tunnels):
+        raise TableError(f"node {node}: two VXLAN devices with VNI {vxlan.id}", link.source)
+    return (
+        encode.pair(vxlan.local), encode.pair(vxlan.remote), index,
+        devices.of(node, vxlan.link), vxlan.id, vxlan.port, vxlan.port_low, vxlan.port_high,
+        vxlan.ttl, vxlan.tos if vxlan.tos != 1 else 0, int(vxlan.tos == 1),
+        {"unset": 0, "set": 1, "inherit": 2}.get(vxlan.df, 0), int(vxlan.udp_csum),
+        int(vxlan.learning),
+    )  # fmt: skip
+
+
+def _step_bases(names: Names) -> Array:
+    """(STEP_KINDS,) first step number of each kind."""
+    devices, nodes = len(names.devices), len(names.nodes)
+    sizes = dict.fromkeys(range(StepKind.STEP_KINDS), devices)
+    sizes |= {
+        StepKind.STEP_RULE: len(names.rules),
+        StepKind.STEP_LOCAL_OUT: nodes,
+        StepKind.STEP_LOCAL_IN: nodes,
+        StepKind.STEP_CONNTRACK: nodes * CtInfo.CT_INFOS,
+        StepKind.STEP_NAT: nodes * 2,
+        StepKind.STEP_ROUTE: len(names.routes),
+        StepKind.STEP_NEIGHBOUR: len(names.neighbours),
+        StepKind.STEP_FDB: len(names.fdb),
+        StepKind.STEP_GENERATE: nodes * Generated.GENERATED_KINDS,
+    }
+    starts = [0]
+    for kind in range(StepKind.STEP_KINDS - 1):
+        starts.append(starts[-1] + sizes[kind])
+    return np.array(starts, np.uint32)  # type: ignore[return-value]

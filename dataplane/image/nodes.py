@@ -1,0 +1,147 @@
+"""What each node's kernel is set to: sysctls, and what stands at its hooks."""
+
+from collections.abc import Iterator, Mapping
+
+from _fastpath.image import Hook, HookKind
+from _fastpath.state import CtTimeout
+from dataplane.errors import TableError
+from dataplane.image.rules import BaseChain, RuleTables
+from dataplane.node.iptables import Ruleset
+from dataplane.node.state import NodeState
+
+HOOKS = {
+    "PREROUTING": Hook.HOOK_PREROUTING,
+    "INPUT": Hook.HOOK_INPUT,
+    "FORWARD": Hook.HOOK_FORWARD,
+    "OUTPUT": Hook.HOOK_OUTPUT,
+    "POSTROUTING": Hook.HOOK_POSTROUTING,
+}
+TABLES = {"raw": 0, "mangle": 1, "nat": 2, "filter": 3, "security": 4}
+NO_CHAIN = 0xFFFFFFFF
+
+# enum nf_ip_hook_priorities
+PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
+CONNTRACK_PRIORITY, CONFIRM_PRIORITY = -200, 2**31 - 1
+NAT_PRIORITIES = {"PREROUTING": -100, "OUTPUT": -100, "INPUT": 100, "POSTROUTING": 100}
+
+# What makes a network namespace track connections: nf_ct_netns_get callers.
+TRACKING_MATCHES = {
+    "conntrack", "state", "connmark", "connbytes", "connlimit", "connlabel", "helper", "cluster",
+}  # fmt: skip
+TRACKING_TARGETS = {
+    "CT", "NOTRACK", "CONNMARK", "CONNSECMARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP",
+}  # fmt: skip
+
+HookRow = tuple[int, int, int, int, int, int]  # HOOK
+
+TIMEOUTS = {
+    CtTimeout.TIMEOUT_TCP_SYN_SENT: ("tcp_timeout_syn_sent", 120),
+    CtTimeout.TIMEOUT_TCP_SYN_RECV: ("tcp_timeout_syn_recv", 60),
+    CtTimeout.TIMEOUT_TCP_ESTABLISHED: ("tcp_timeout_established", 432000),
+    CtTimeout.TIMEOUT_TCP_FIN_WAIT: ("tcp_timeout_fin_wait", 120),
+    CtTimeout.TIMEOUT_TCP_CLOSE_WAIT: ("tcp_timeout_close_wait", 60),
+    CtTimeout.TIMEOUT_TCP_LAST_ACK: ("tcp_timeout_last_ack", 30),
+    CtTimeout.TIMEOUT_TCP_TIME_WAIT: ("tcp_timeout_time_wait", 120),
+    CtTimeout.TIMEOUT_TCP_CLOSE: ("tcp_timeout_close", 10),
+    CtTimeout.TIMEOUT_TCP_SYN_SENT2: ("tcp_timeout_syn_sent", 120),
+    CtTimeout.TIMEOUT_TCP_RETRANS: ("tcp_timeout_max_retrans", 300),
+    CtTimeout.TIMEOUT_TCP_UNACK: ("tcp_timeout_unacknowledged", 300),
+    CtTimeout.TIMEOUT_UDP: ("udp_timeout", 30),
+    CtTimeout.TIMEOUT_UDP_STREAM: ("udp_timeout_stream", 120),
+    CtTimeout.TIMEOUT_ICMP: ("icmp_timeout", 30),
+    CtTimeout.TIMEOUT_ICMPV6: ("icmpv6_timeout", 30),
+    CtTimeout.TIMEOUT_GENERIC: ("generic_timeout", 600),
+}
+
+
+def timeouts(state: NodeState) -> list[int]:
+    """Seconds, by CtTimeout."""
+    seconds = [0] * CtTimeout.TIMEOUTS
+    for index, (name, default) in TIMEOUTS.items():
+        seconds[index] = sysctl(state, f"net.netfilter.nf_conntrack_{name}", default, 2**32 - 1)
+    return seconds
+
+
+def sysctl(state: NodeState, name: str, default: int, most: int) -> int:
+    """Value of a numeric sysctl.  Raises TableError when it is none, or out of range."""
+    text = state.sysctls.get(name)
+    if text is None:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= most:
+        raise TableError(f"node {state.name}: {name} = {text!r}, but 0-{most} expected", state.source)
+    return value
+
+
+def port_range(state: NodeState) -> tuple[int, int]:
+    text = state.sysctls.get("net.ipv4.ip_local_port_range", "32768 60999")
+    words = text.split()
+    if len(words) != 2 or not all(word.isdigit() for word in words):
+        raise TableError(f"node {state.name}: ip_local_port_range = {text!r}", state.source)
+    low, high = int(words[0]), int(words[1])
+    if not 1 <= low <= high <= 65535:
+        raise TableError(f"node {state.name}: ip_local_port_range = {text!r}", state.source)
+    return low, high
+
+
+def hook_rows(rules: RuleTables, node: str, family: int, ruleset: Ruleset) -> list[list[HookRow]]:
+    """For each Hook, its entries by priority."""
+    rows: list[list[HookRow]] = [[] for _ in range(Hook.HOOKS)]
+    has_nat = "nat" in ruleset.tables
+    for name, hook in HOOKS.items():
+        entries = list(_table_entries(rules, node, family, name, ruleset))
+        if has_nat and name in NAT_PRIORITIES:
+            chain = rules.base_chains.get((node, family, "nat", name))
+            entry, underflow = chain or (NO_CHAIN, NO_CHAIN)
+            entries.append(
+                (NAT_PRIORITIES[name], entry, underflow, int(HookKind.ENTRY_NAT), 2, 0)
+            )
+        if has_nat or _tracks(ruleset):
+            entries += _conntrack_entries(name)
+        rows[hook] = sorted(entries)
+    return rows
+
+
+def _table_entries(
+    rules: RuleTables, node: str, family: int, hook: str, ruleset: Ruleset
+) -> Iterator[HookRow]:
+    for table in ruleset.tables:
+        if table == "nat":
+            continue
+        chain: BaseChain | None = rules.base_chains.get((node, family, table, hook))
+        if chain is None:
+            continue
+        if table not in PRIORITIES:
+            raise TableError(f"node {node}: no such table: {table!r}")
+        yield (
+            PRIORITIES[table], chain.entry, chain.underflow,
+            int(HookKind.ENTRY_TABLE), TABLES[table], 0,
+        )  # fmt: skip
+
+
+def _conntrack_entries(hook: str) -> Iterator[HookRow]:
+    if hook in ("PREROUTING", "OUTPUT"):
+        yield (CONNTRACK_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_CONNTRACK), 0, 0)
+    if hook in ("INPUT", "POSTROUTING"):
+        yield (CONFIRM_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_CONFIRM), 0, 0)
+
+
+def _tracks(ruleset: Ruleset) -> bool:
+    for table in ruleset.tables.values():
+        for chain in table.chains.values():
+            for rule in chain.rules:
+                if rule.target and rule.target.name in TRACKING_TARGETS:
+                    return True
+                if any(match.name in TRACKING_MATCHES for match in rule.matches):
+                    return True
+    return False
+
+
+def base_chain_problem(node: str, rules: Mapping[tuple[str, int, str, str], BaseChain]) -> None:
+    """A base chain at a hook that its table does not have would silently never run."""
+    for owner, _, table, chain in rules:
+        if owner == node and chain not in HOOKS:
+            raise TableError(f"node {node}: {table} has a policy for {chain!r}, which is no hook")

@@ -1,0 +1,115 @@
+"""State: what packets change, as arrays of a capacity given from above.
+
+Kernels fill these arrays and allocate nothing.  What runs full is a named outcome
+(`CONNTRACK_FULL`), or is grown between two batches (paths, events, output frames).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _fastpath.trace import OUTPUT_RESERVE, STEPS_MAX, TAPS_RESERVE
+from dataplane.image import dtypes
+from dataplane.image.image import Image
+
+CONNECTIONS = 1 << 16
+LEARNED = 1 << 12
+
+
+def _power_of_two(least: int) -> int:
+    return 1 << max(least - 1, 1).bit_length()
+
+
+@dataclass
+class State:
+    """Everything that packets change.
+
+    connections  how many connections all nodes together may hold
+    choices      choice key (seed 0) -> values fed in, in the order of their use
+    events_max   how many values may be recorded in one batch; 0 records none
+    taps         devices (indices) whose frames are wanted; empty: none
+    """
+
+    image: Image
+    connections: int = CONNECTIONS
+    choices: Mapping[int, list[int]] = field(default_factory=dict)
+    events_max: int = 0
+    taps: frozenset[int] = frozenset()
+    arrays: dict[str, NDArray[Any]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        buckets = _power_of_two(2 * self.connections)
+        nodes, rules = len(self.image.arrays["nodes"]), len(self.image.arrays["rules"])
+        devices = len(self.image.arrays["devices"])
+        wanted = np.zeros(devices, np.uint8)
+        wanted[list(self.taps)] = 1
+        self.arrays = {
+            "connections": np.zeros(self.connections, dtypes.CONNECTION),
+            "buckets": np.full(buckets, -1, np.int32),
+            "source_buckets": np.full(buckets, -1, np.int32),
+            "free_list": np.arange(self.connections - 1, -1, -1, dtype=np.int32),
+            "node_connections": np.zeros(nodes, np.uint32),
+            "learned": np.zeros(LEARNED, dtypes.LEARNED),
+            "counters": np.zeros(2 * rules, np.uint64),
+            "nth": np.zeros(max(self.image.nth_count, 1), np.uint32),
+            "ip_ids": np.zeros(nodes, np.uint32),
+            "tap_wanted": wanted,
+            **_choice_arrays(self.choices),
+            **_trace_arrays(self.events_max, bool(self.taps)),
+        }
+
+    def grow_paths(self) -> None:
+        """Twice the room for paths; the paths themselves stay where they are."""
+        old = self.arrays
+        paths = 2 * (len(old["path_start"]) - 1)
+        steps = 2 * len(old["path_steps"])
+        grown = _path_arrays(paths, steps)
+        grown["path_steps"][: len(old["path_steps"])] = old["path_steps"]
+        grown["path_start"][: len(old["path_start"])] = old["path_start"]
+        grown["path_hash"][: len(old["path_hash"])] = old["path_hash"]
+        mask = len(grown["path_slots"]) - 1
+        slots = grown["path_slots"]
+        for entry in old["path_slots"][old["path_slots"] != 0].tolist():
+            slot = int(old["path_hash"][entry - 1]) & mask
+            while slots[slot]:
+                slot = slot + 1 & mask
+            slots[slot] = entry
+        self.arrays |= grown
+
+
+def _path_arrays(paths: int, steps: int) -> dict[str, NDArray[Any]]:
+    return {
+        "path_steps": np.zeros(steps, np.uint32),
+        "path_start": np.zeros(paths + 1, np.uint64),
+        "path_hash": np.zeros(paths, np.uint64),
+        "path_slots": np.zeros(_power_of_two(2 * paths), np.uint32),
+    }
+
+
+def _trace_arrays(events_max: int, has_taps: bool) -> dict[str, NDArray[Any]]:
+    taps = 4 * TAPS_RESERVE if has_taps else 1
+    output = 4 * OUTPUT_RESERVE if has_taps else 1
+    return {
+        **_path_arrays(1024, 64 * STEPS_MAX),
+        "steps": np.zeros(STEPS_MAX, np.uint32),
+        "events": np.zeros(max(events_max, 1), dtypes.EVENT),
+        "taps": np.zeros(taps, dtypes.TAP),
+        "output": np.zeros(output, np.uint8),
+    }
+
+
+def _choice_arrays(choices: Mapping[int, list[int]]) -> dict[str, NDArray[Any]]:
+    rows, values = [], []
+    for key in sorted(choices):
+        if not choices[key]:
+            continue
+        rows.append((key, len(values), len(choices[key])))
+        values += choices[key]
+    return {
+        "choices": np.array(rows, dtypes.CHOICE) if rows else np.zeros(0, dtypes.CHOICE),
+        "choice_values": np.array(values or [0], np.uint32),
+        "choice_used": np.zeros(max(len(rows), 1), np.uint32),
+    }

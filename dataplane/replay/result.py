@@ -1,0 +1,196 @@
+"""What a replay left behind: a record per packet, paths, output frames, the nodes' state."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _fastpath.reason import Reason, Verdict
+from dataplane.image.image import Image
+from dataplane.image.state import State
+from dataplane.node.state import Address, NodeState
+from dataplane.replay import after
+from dataplane.replay.capture import Frames
+from dataplane.replay.record import Record
+from dataplane.reference.steps import Event, Step, Tap
+
+Array = NDArray[Any]
+NO_PATH = 0xFFFFFFFF
+NO_FLOW = 0xFFFFFFFF
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One flow of the captures.  ICMP: the ports are the identifier."""
+
+    index: int
+    family: int
+    proto: int
+    initiator: Address
+    initiator_port: int
+    responder: Address
+    responder_port: int
+    packets: int
+    verdict: Verdict  # of the last initiator's packet that arrived, else of the last one
+    end_src: Address  # as its packets arrived
+    end_sport: int
+    end_dst: Address
+    end_dport: int
+    place: tuple[str, str | None]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Frames that left or arrived at tapped devices, in the order in which that happened.
+
+    rows  (n,) TAP; offsets are into `data`
+    """
+
+    rows: Array
+    data: Array
+
+    def frame(self, index: int) -> bytes:
+        offset, size = int(self.rows["offset"][index]), int(self.rows["size"][index])
+        return self.data[offset : offset + size].tobytes()
+
+
+@dataclass(frozen=True)
+class Result:
+    """Columns for all packets; `record(n)` for one."""
+
+    image: Image
+    frames: Frames
+    columns: Array  # (n,) RECORD: a row per packet, in the order of the frames
+    state: State
+    flow_rows: Array  # (m,) FLOW
+    output: Output
+    event_rows: Array = field(repr=False)  # (k,) EVENT, by packet
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    @property
+    def paths(self) -> list[tuple[Step, ...]]:
+        """Every distinct list of decisions; `columns["path"]` indexes it."""
+        return [self.path(index) for index in range(self._path_count)]
+
+    @property
+    def _path_count(self) -> int:
+        used = self.columns["path"][self.columns["path"] != NO_PATH]
+        return int(used.max()) + 1 if len(used) else 0
+
+    @lru_cache(maxsize=4096)  # noqa: B019  a result lives as long as its caller looks at it
+    def path(self, index: int) -> tuple[Step, ...]:
+        arrays = self.state.arrays
+        start, stop = (int(bound) for bound in arrays["path_start"][index : index + 2])
+        return tuple(self.image.step(int(step)) for step in arrays["path_steps"][start:stop])
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def number(self, index: int) -> tuple[str, int]:
+        """(file, packet number in it, counted from 1)"""
+        where = self.frames.where(index)
+        return where.path, where.line
+
+    def record(self, index: int) -> Record:
+        row = self.columns[index]
+        family = int(row["family"])
+        path = int(row["path"])
+        flow = int(row["flow"])
+        return Record(
+            verdict=int(row["verdict"]),
+            reason=int(row["reason"]),
+            place=self.image.place(int(row["place"])),
+            entry=self.image.place(int(row["entry"])),
+            time_ns=int(row["time_ns"]),
+            length=int(row["length"]),
+            flow=-1 if flow == NO_FLOW else flow,
+            is_reply=bool(row["reply"]),
+            family=family,
+            proto=int(row["proto"]),
+            src=address(row["src"], family),
+            dst=address(row["dst"], family),
+            sport=int(row["sport"]),
+            dport=int(row["dport"]),
+            end_src=address(row["end_src"], family),
+            end_dst=address(row["end_dst"], family),
+            end_sport=int(row["end_sport"]),
+            end_dport=int(row["end_dport"]),
+            end_ttl=int(row["end_ttl"]),
+            tcp_flags=int(row["tcp_flags"]),
+            steps=self.path(path) if path != NO_PATH else (),
+            events=tuple(self._events(index)),
+            taps=tuple(self._taps(index)),
+        )
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self.record(index) for index in range(len(self)))
+
+    def _events(self, index: int) -> Iterator[Event]:
+        low, high = np.searchsorted(self.event_rows["packet"], [index, index + 1])
+        for row in self.event_rows[low:high]:
+            yield Event(int(row["kind"]), int(row["step"]), _number(row["before"]),
+                        _number(row["after"]))  # fmt: skip
+
+    def _taps(self, index: int) -> Iterator[Tap]:
+        rows = self.output.rows
+        low, high = np.searchsorted(rows["packet"], [index, index + 1])
+        for at in range(low, high):
+            node, device = self.image.names.devices[int(rows["device"][at])]
+            yield Tap(
+                node, device, bool(rows["outgoing"][at]), bool(rows["generated"][at]),
+                self.output.frame(at), int(rows["length"][at]),
+            )  # fmt: skip
+
+    def flow(self, index: int) -> Flow | None:
+        """The flow of packet `index`, or None."""
+        number = int(self.columns["flow"][index])
+        return None if number == NO_FLOW else self._flow(number)
+
+    @property
+    def flows(self) -> list[Flow]:
+        return [self._flow(number) for number in range(len(self.flow_rows))]
+
+    def _flow(self, number: int) -> Flow:
+        row = self.flow_rows[number]
+        family = int(row["family"])
+        initiator, responder, end_src, end_dst = (
+            IPv4Address(_number(row[name])) if family == 4 else IPv6Address(_number(row[name]))
+            for name in ("initiator", "responder", "end_src", "end_dst")
+        )
+        return Flow(
+            number, family, int(row["proto"]),
+            initiator, int(row["initiator_port"]), responder, int(row["responder_port"]),
+            int(row["packets"]), Verdict(int(row["verdict"])),
+            end_src, int(row["end_sport"]), end_dst, int(row["end_dport"]),
+            self.image.place(int(row["place"])),
+        )  # fmt: skip
+
+    def verdicts(self) -> dict[tuple[Verdict, Reason], int]:
+        """How many packets ended how."""
+        pairs = zip(self.columns["verdict"].tolist(), self.columns["reason"].tolist(), strict=True)
+        return {
+            (Verdict(verdict), Reason(reason)): count
+            for (verdict, reason), count in sorted(Counter(pairs).items())
+        }
+
+    def states(self) -> dict[str, NodeState]:
+        """The nodes as the replay left them: rule counters, conntrack."""
+        now_ns = int(self.columns["time_ns"].max()) if len(self) else 0
+        return after.states(self.image, self.state, now_ns)
+
+
+def _number(addr: Any) -> int:
+    return int(addr["hi"]) << 64 | int(addr["lo"])
+
+
+def address(addr: Any, family: int) -> Address | None:
+    if family == 0:
+        return None
+    return IPv4Address(_number(addr)) if family == 4 else IPv6Address(_number(addr))
