@@ -1,0 +1,69 @@
+"""Frames for tests, built from their fields; every checksum is right unless asked otherwise."""
+
+import struct
+from ipaddress import ip_address
+
+from dataplane.reference.checksum import checksum, ones_sum, pseudo_header
+
+FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
+ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
+
+
+def ether(src: str, dst: str, ethertype: bytes, payload: bytes) -> bytes:
+    return bytes.fromhex((dst + src).replace(":", "")) + ethertype + payload
+
+
+def ipv4(src: object, dst: object, protocol: int, payload: bytes, **fields: int) -> bytes:
+    """fields: ttl, tos, id, fragment (flags and offset: DF 0x4000, MF 0x2000)"""
+    start = struct.pack(
+        ">BBHHHBB",
+        0x45,
+        fields.get("tos", 0),
+        20 + len(payload),
+        fields.get("id", 1),
+        fields.get("fragment", 0),
+        fields.get("ttl", 64),
+        protocol,
+    )
+    addresses = ip_address(str(src)).packed + ip_address(str(dst)).packed
+    return start + checksum(start + addresses).to_bytes(2) + addresses + payload
+
+
+def ipv6(src: object, dst: object, protocol: int, payload: bytes, hop_limit: int = 64) -> bytes:
+    start = struct.pack(">IHBB", 6 << 28, len(payload), protocol, hop_limit)
+    return start + ip_address(str(src)).packed + ip_address(str(dst)).packed + payload
+
+
+def tcp(
+    src: object,
+    sport: int,
+    dst: object,
+    dport: int,
+    flags: int = SYN,
+    *,
+    seq: int = 1000,
+    ack: int = 0,
+    payload: bytes = b"",
+    partial: bool = False,
+) -> bytes:
+    """The segment alone.  `partial`: its checksum is left to the device."""
+    head = struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, 64240, 0, 0)
+    return _summed(src, dst, 6, head + payload, 16, partial)
+
+
+def udp(
+    src: object, sport: int, dst: object, dport: int, payload: bytes = b"", partial: bool = False
+) -> bytes:
+    head = struct.pack(">HHHH", sport, dport, 8 + len(payload), 0)
+    return _summed(src, dst, 17, head + payload, 6, partial)
+
+
+def echo(identifier: int, sequence: int = 1, *, reply: bool = False, data: bytes = b"") -> bytes:
+    body = struct.pack(">BBHHH", 0 if reply else 8, 0, 0, identifier, sequence) + data
+    return body[:2] + checksum(body).to_bytes(2) + body[4:]
+
+
+def _summed(src: object, dst: object, protocol: int, body: bytes, at: int, partial: bool) -> bytes:
+    head = pseudo_header(ip_address(str(src)), ip_address(str(dst)), protocol, len(body))
+    value = ones_sum(head) if partial else checksum(head + body)
+    return body[:at] + value.to_bytes(2) + body[at + 2 :]
