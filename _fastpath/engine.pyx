@@ -27,7 +27,7 @@ from _fastpath.image cimport (
 )
 from _fastpath.packet cimport BUFFER_SIZE, FRAME_MAX, packet_load, packet_parse
 from _fastpath.path cimport walk_from_device, walk_from_node
-from _fastpath.state cimport PENDING_MAX, choice_t, connection_t, learned_t
+from _fastpath.state cimport PENDING_MAX, choice_t, connection_t, learned_t, seen_t
 from _fastpath.trace cimport event_t, tap_t, trace_has_room, trace_intern
 
 
@@ -185,6 +185,7 @@ cdef class Engine:
         cdef int32_t[::1] free_list = arrays["free_list"]
         cdef uint32_t[::1] node_connections = arrays["node_connections"]
         cdef learned_t[::1] learned = arrays["learned"]
+        cdef seen_t[::1] seen = arrays["seen"]
         cdef uint64_t[::1] counters = arrays["counters"]
         cdef uint32_t[::1] nth = arrays["nth"]
         cdef uint32_t[::1] ip_ids = arrays["ip_ids"]
@@ -201,6 +202,8 @@ cdef class Engine:
         self.state.node_connections = &node_connections[0]
         self.state.learned = &learned[0]
         self.state.learned_mask = <uint32_t>learned.shape[0] - 1
+        self.state.seen = &seen[0]
+        self.state.seen_mask = <uint32_t>seen.shape[0] - 1
         self.state.counters = &counters[0]
         self.state.nth = &nth[0]
         self.state.ip_ids = &ip_ids[0]

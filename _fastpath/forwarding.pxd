@@ -1,4 +1,4 @@
-# Where an IP packet goes: routing tables, source addresses, neighbours.
+# Where an IP packet goes: routing tables, source addresses, hosts and wires.
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from _fastpath.address cimport addr_t
@@ -25,15 +25,9 @@ cdef bint select_address(const image_t* image, int32_t device, uint8_t family, a
 cdef bint source_address(const image_t* image, int32_t route, addr_t destination,
                          addr_t* address) noexcept nogil
 
-cpdef enum Resolved:
-    RESOLVED_ENTRY = 0      # by a neighbour entry
-    RESOLVED_ASKED = 1      # no entry, but ARP would have found the one that has the address
-    RESOLVED_FAILED = 2     # the entry says that nobody answers
-    RESOLVED_UNKNOWN = 3    # nothing given says who has it
-
-# MAC of a next hop on a device; `entry` is the neighbour entry that says so, or -1.
-cdef int resolve(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
-                 uint64_t* mac, int32_t* entry) noexcept nogil
+# Order of (device, family, address) keys: -1, 0, 1.
+cdef int compare_key(int32_t device, uint8_t family, addr_t address, int32_t other_device,
+                     uint8_t other_family, addr_t other) noexcept nogil
 
 # First host row behind `device` with `mac`; -1 if none.  Rows of one host follow each other.
 cdef int32_t host_lookup(const image_t* image, int32_t device, uint64_t mac) noexcept nogil

@@ -14,7 +14,6 @@ from _fastpath.image cimport (
     ROUTE_UNREACHABLE,
     address_t,
     device_t,
-    neighbour_t,
 )
 from _fastpath.lpm cimport lpm_lookup
 from _fastpath.reason cimport (
@@ -201,25 +200,7 @@ cdef bint any_address(const image_t* image, int32_t node, uint8_t family,
     return False
 
 
-# ------------------------------------------------------------------- neighbours and hosts
-
-
-cdef int32_t find_neighbour(const image_t* image, int32_t device, uint8_t family,
-                            addr_t address) noexcept nogil:
-    cdef uint32_t low = 0, high = image.neighbour_count, middle
-    cdef const neighbour_t* entry
-    cdef int order
-    while low < high:
-        middle = (low + high) >> 1
-        entry = &image.neighbours[middle]
-        order = compare_key(entry.device, entry.family, entry.address, device, family, address)
-        if order == 0:
-            return <int32_t>middle
-        if order < 0:
-            low = middle + 1
-        else:
-            high = middle
-    return -1
+# ----------------------------------------------------------------------- hosts and wires
 
 
 cdef int compare_key(int32_t device, uint8_t family, addr_t address, int32_t other_device,
@@ -229,23 +210,6 @@ cdef int compare_key(int32_t device, uint8_t family, addr_t address, int32_t oth
     if family != other_family:
         return -1 if family < other_family else 1
     return addr_compare(address, other)
-
-
-cdef int resolve(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
-                 uint64_t* mac, int32_t* entry) noexcept nogil:
-    cdef int32_t asked
-    entry[0] = find_neighbour(image, device, family, next_hop)
-    if entry[0] >= 0 and image.neighbours[entry[0]].state == 1:
-        mac[0] = image.neighbours[entry[0]].mac
-        return RESOLVED_ENTRY
-    if entry[0] >= 0 and image.neighbours[entry[0]].state == 2:
-        return RESOLVED_FAILED
-    entry[0] = -1
-    asked = wire_address(image, device, family, next_hop)
-    if asked >= 0:
-        mac[0] = image.devices[asked].mac
-        return RESOLVED_ASKED
-    return RESOLVED_UNKNOWN
 
 
 cdef int32_t host_lookup(const image_t* image, int32_t device, uint64_t mac) noexcept nogil:

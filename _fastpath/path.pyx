@@ -35,14 +35,9 @@ from _fastpath.choice cimport (
 )
 from _fastpath.conntrack cimport conntrack_confirm, conntrack_drop, conntrack_in
 from _fastpath.forwarding cimport (
-    RESOLVED_ENTRY,
-    RESOLVED_FAILED,
-    RESOLVED_UNKNOWN,
     address_kind,
     fib_lookup,
     host_lookup,
-    host_of_address,
-    resolve,
     route_input,
     source_address,
     wire_lookup,
@@ -93,6 +88,13 @@ from _fastpath.nat cimport (
     nat_is_set_up,
     nat_null_binding,
     nat_packet,
+)
+from _fastpath.neighbour cimport (
+    RESOLVED_ENTRY,
+    RESOLVED_FAILED,
+    RESOLVED_UNKNOWN,
+    neighbour_see,
+    resolve,
 )
 from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, table_walk
 from _fastpath.packet cimport (
@@ -810,18 +812,14 @@ cdef void set_ether_src(walk_t* walk, uint64_t mac) noexcept nogil:
 cdef int neighbour(walk_t* walk, int32_t device, addr_t next_hop, uint64_t* mac,
                    int32_t* entry) noexcept nogil:
     """0, or the Reason why the next hop's MAC address is not to be had."""
-    cdef int found = resolve(walk.image, device, walk.packet.family, next_hop, mac, entry)
-    cdef int32_t row
+    cdef int found = resolve(walk.image, walk.state, device, walk.packet.family, next_hop, mac,
+                             entry)
     if found == RESOLVED_ENTRY:
         trace_step(walk.trace, STEP_NEIGHBOUR, <uint32_t>entry[0])
-        return 0
-    if found == RESOLVED_FAILED:
+    elif found == RESOLVED_FAILED:
         return NEIGHBOUR_FAILED
-    if found == RESOLVED_UNKNOWN:
-        row = host_of_address(walk.image, walk.packet.family, next_hop)
-        if row < 0 or walk.image.hosts[row].device != device:
-            return NEIGHBOUR_UNKNOWN
-        mac[0] = walk.image.hosts[row].mac
+    elif found == RESOLVED_UNKNOWN:
+        return NEIGHBOUR_UNKNOWN
     return 0
 
 
@@ -1020,6 +1018,7 @@ cdef void walk_packet(walk_t* walk, int action) noexcept nogil:
 cdef void walk_from_device(walk_t* walk, int32_t device) noexcept nogil:
     walk.place = device
     walk.packet.node = walk.image.devices[device].node
+    neighbour_see(walk.image, walk.state, device, walk.packet)
     walk_packet(walk, RECEIVE)
 
 

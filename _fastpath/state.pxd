@@ -81,6 +81,15 @@ cdef struct learned_t:
     int32_t bridge
     int32_t port
 
+# A host seen on a wire: who would answer ARP for an address.
+cdef struct seen_t:
+    addr_t address
+    uint64_t mac            # 0 = free
+    int32_t segment
+    uint8_t family
+    uint8_t padding
+    uint16_t padding2
+
 # Values fed in from outside for a choice that Linux makes at random; sorted by key.
 cdef struct choice_t:
     uint64_t key
@@ -97,6 +106,9 @@ cdef struct state_t:
     # bridges
     learned_t* learned
     uint32_t learned_mask
+    # hosts on wires
+    seen_t* seen
+    uint32_t seen_mask
     # counters
     uint64_t* counters      # (rules, 2): packets, bytes
     uint32_t* nth           # per statistic-nth match

@@ -139,6 +139,13 @@ CONNECTION = np.dtype(
 )  # fmt: skip
 
 LEARNED = np.dtype([("mac", "u8"), ("bridge", "i4"), ("port", "i4")])
+SEEN = np.dtype(
+    [
+        ("address", ADDR), ("mac", "u8"), ("segment", "i4"), ("family", "u1"), ("padding", "u1"),
+        ("padding2", "u2"),
+    ],
+    align=True,
+)  # fmt: skip
 CHOICE = np.dtype([("key", "u8"), ("start", "u4"), ("count", "u4")])
 
 EVENT = np.dtype(

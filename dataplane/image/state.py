@@ -17,6 +17,7 @@ from dataplane.image.image import Image
 
 CONNECTIONS = 1 << 16
 LEARNED = 1 << 12
+SEEN = 1 << 16
 
 
 def _power_of_two(least: int) -> int:
@@ -53,6 +54,7 @@ class State:
             "free_list": np.arange(self.connections - 1, -1, -1, dtype=np.int32),
             "node_connections": np.zeros(nodes, np.uint32),
             "learned": np.zeros(LEARNED, dtypes.LEARNED),
+            "seen": np.zeros(SEEN, dtypes.SEEN),
             "counters": np.zeros(2 * rules, np.uint64),
             "nth": np.zeros(max(self.image.nth_count, 1), np.uint32),
             "ip_ids": np.zeros(nodes, np.uint32),
