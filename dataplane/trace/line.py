@@ -1,0 +1,127 @@
+"""A record in one line: when, what, its way in short, and how it ended.
+
+      17     0.363012 > TCP 10.244.1.2:42552 → 10.96.10.10:80 [S]    pod/default/client › node-a
+    DNAT 10.244.2.3:8080 (svc/default/web:http) › vxlan › node-b › pod/default/web-3  DELIVERED
+
+The way is made once for each path, with gaps for what differs between its packets.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from _fastpath.reason import Reason, Verdict
+from dataplane.node.state import Address
+from dataplane.reference.packet import WITH_PORTS
+from dataplane.reference.steps import Generated, Step, StepKind
+from dataplane.trace.caption import Caption
+from dataplane.trace.describe import Describer
+from dataplane.trace.headline import endpoint, headline
+from dataplane.trace.hops import Hop, hops
+from dataplane.trace.record import Record
+from dataplane.trace.steps import nat_word
+from dataplane.trace.vocabulary import GENERATED
+
+HEADLINE = 56  # columns
+PATHS_KEPT = 1 << 16
+PLAIN = (Verdict.DELIVERED, Verdict.FORWARDED)  # need no reason
+SOURCE, DESTINATION, SERVICE, END = "\0source", "\0destination", "\0service", "\0end"
+GAPS = frozenset((SOURCE, DESTINATION, SERVICE, END))
+
+
+class Way(NamedTuple):
+    """Words, and gaps between them."""
+
+    parts: tuple[str, ...]
+
+
+class Lines:
+    """Writes records as lines."""
+
+    def __init__(self, describer: Describer):
+        self._describer = describer
+        self._ways: dict[int, Way] = {}
+
+    def line(self, record: Record, caption: Caption, path: int | None = None) -> str:
+        """Without its end.  `path` is the number that all records of this path have."""
+        arrow = "<" if caption.is_reply else ">"
+        return f"{caption.number:>6} {caption.seconds:>12.6f} {arrow} {self.rest(record, path)}"
+
+    def rest(self, record: Record, path: int | None = None) -> str:
+        """What all packets have in common that look and fare alike."""
+        verdict = Verdict(record.verdict)
+        words = [f"{headline(record):<{HEADLINE}} ", self._way(record, path), f" {verdict.name}"]
+        if verdict not in PLAIN:
+            words.append(Reason(record.reason).name)
+        return " ".join(word for word in words if word)
+
+    def _way(self, record: Record, path: int | None) -> str:
+        way = self._ways.get(path) if path is not None else None
+        if way is None:
+            way = Way(tuple(_way(record, self._describer)))
+            if path is not None and len(self._ways) < PATHS_KEPT:
+                self._ways[path] = way
+        return "".join(self._fill(part, record) if part in GAPS else part for part in way.parts)
+
+    def _fill(self, gap: str, record: Record) -> str:
+        if gap == SOURCE:
+            return _end_of(record.end_src, record.end_sport, record)
+        if gap == DESTINATION:
+            return _end_of(record.end_dst, record.end_dport, record)
+        if gap == SERVICE:
+            named = self._describer.destination(record)
+            is_service = named is not None and "svc/" in named.name
+            return f" ({named.name})" if named and is_service else ""
+        named = self._describer.source(record)
+        return named.name if named else str(record.src)
+
+
+def _end_of(address: Address | None, port: int, record: Record) -> str:
+    return endpoint(address, port) if record.proto in WITH_PORTS else str(address)
+
+
+def _way(record: Record, describer: Describer) -> Iterator[str]:
+    """Start, nodes with what they changed, tunnels, end."""
+    if not record.steps:
+        return
+    entry = describer.entry(record)
+    yield entry.name if entry else END
+    found = hops(record.steps, describer.rules.is_silent)
+    for hop in found:
+        if hop.is_generated:
+            yield f" ⇠ {_made(record.steps[hop.sections[0].steps[0]])}"
+            continue
+        yield f" › {hop.node}"
+        yield from _translations(record, hop)
+        if any(section.kind == StepKind.STEP_ENCAPSULATE for section in hop.sections):
+            yield " › vxlan"
+    yield from _place(record, describer)
+
+
+def _made(step: Step) -> str:
+    return GENERATED[Generated(step.number)]
+
+
+def _translations(record: Record, hop: Hop) -> Iterator[str]:
+    """Addresses as they ended; tunnels' own are named only."""
+    for section in hop.sections:
+        if section.kind != StepKind.STEP_NAT:
+            continue
+        index = section.steps[0]
+        word = nat_word(record.steps, index)
+        yield f" {word}"
+        if section.tunnels == 0:
+            yield from (" ", DESTINATION if record.steps[index].number == 1 else SOURCE)
+            if word == "DNAT":
+                yield SERVICE
+
+
+def _place(record: Record, describer: Describer) -> Iterator[str]:
+    verdict = Verdict(record.verdict)
+    device = record.place[1]
+    if verdict in PLAIN:
+        end = describer.end(record)
+        yield f" › {end.name if end and device else device or 'itself'}"
+        return
+    rule = describer.last_rule(record)
+    if rule and record.reason in (Reason.NETFILTER_DROP, Reason.NETFILTER_REJECT):
+        yield f" ✘ {rule.table} {rule.chain}:{rule.number or 'policy'}"
