@@ -168,6 +168,5 @@ def _fdb(name: str, number: int) -> tuple[FdbEntry, ...]:
     other = 3 - number
     remote = ip_address(f"192.168.50.1{other}")
     vtep = FdbEntry(mac(f"10.244.{other}.0"), "flannel.1", dst=remote, state="permanent")
-    return (vtep,) + tuple(
-        FdbEntry(mac(pod), port, master="cni0") for port, pod in PODS[name].items()
-    )
+    pods = (FdbEntry(mac(pod), port, master="cni0") for port, pod in PODS[name].items())
+    return (vtep, *pods)

@@ -38,9 +38,7 @@ def bridge_input(path: Path, port: Device, packet: Packet) -> Arrival:
         raise dropped(Reason.BRIDGE_LINK_LOCAL)
     route = _prerouting(path, bridge, port, packet) if _is_filtered(path, bridge, packet) else None
     node = path.node_of(bridge)
-    if fdb.is_local(path.topology, bridge, packet.ether_src):
-        raise dropped(Reason.ADDRESS_LEARNED_LOCAL)
-    fdb.learn(node, bridge, port, packet.ether_src)
+    fdb.learn(path.topology, node, bridge, port, packet.ether_src)
     if is_group(packet.ether_dst):
         path.tap(bridge, packet, outgoing=False)
         return _flood(path, bridge, port, packet)
@@ -93,7 +91,6 @@ def _set_ether_dst(path: Path, packet: Packet, mac: str) -> None:
 def _pass_up(path: Path, bridge: Device, port: Device, packet: Packet) -> Arrival:
     """To the bridge device's own IP."""
     path.trace.step(StepKind.STEP_BRIDGE_LOCAL, bridge.node, name=bridge.name)
-    path.at(bridge)
     path.tap(bridge, packet, outgoing=False)
     if packet.ethertype == ARP:
         return path.arp_input(bridge, packet)
@@ -137,17 +134,17 @@ def _flood(path: Path, bridge: Device, port: Device | None, packet: Packet) -> A
     """A copy to every port but the one it came by.  The packet's end is that of the copy
     that somebody wanted."""
     path.trace.step(StepKind.STEP_BRIDGE_FLOOD, bridge.node, name=bridge.name)
-    path.at(bridge)
     ends = [
         path.follow_copy(out, packet)
         for out in path.topology.ports(bridge)
         if out != port or out.link.hairpin
     ]
-    path.at(bridge)
+    path.packet, path.node = packet, bridge.node
     if not is_group(packet.ether_dst):
         wanted = [end for end in ends if end.verdict == Verdict.DELIVERED]
-        raise wanted[0] if wanted else Ended(Verdict.CONSUMED, Reason.FLOODED)
+        raise wanted[0] if wanted else Ended(Verdict.CONSUMED, Reason.FLOODED, bridge.name)
     if packet.ethertype == ARP and port is not None:
         return path.arp_input(bridge, packet)
     is_arp = packet.ethertype == ARP
-    raise Ended(Verdict.CONSUMED, Reason.ARP_HANDLED if is_arp else Reason.GROUP_ADDRESS)
+    reason = Reason.ARP_HANDLED if is_arp else Reason.GROUP_ADDRESS
+    raise Ended(Verdict.CONSUMED, reason, bridge.name)

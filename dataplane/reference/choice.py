@@ -72,13 +72,14 @@ class Choices:
         self.uses: dict[int, int] = {}  # per fed key
         self.ip_ids: dict[str, int] = {}  # identifications given, per node
 
-    def statistic(self, node: str, fields: Fields, rule: int, threshold: int) -> tuple[int, bool]:
-        """The 31-bit draw, and whether it is below the threshold."""
+    def statistic_draw(self, node: str, fields: Fields, rule: int) -> int:
+        """31 bits; the match is true when they are below its threshold."""
+        return self._key(ChoiceKind.STATISTIC, node, fields, rule) >> 33
+
+    def statistic_fed(self, node: str, fields: Fields, rule: int) -> bool | None:
+        """What the match answered, `!` and all, if that was fed in."""
         value = self._fed(ChoiceKind.STATISTIC, node, fields, rule)
-        if value is not None:
-            return (0 if value else 0x7FFFFFFF), bool(value)
-        draw = self._key(ChoiceKind.STATISTIC, node, fields, rule) >> 33
-        return draw, draw < threshold
+        return None if value is None else bool(value)
 
     def nat_offset(self, node: str, fields: Fields, manip: int, first: int, attempt: int) -> int:
         """Where the search for a free port begins: 16 bits.  `first` is the lowest port."""

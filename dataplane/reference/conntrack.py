@@ -18,12 +18,11 @@ from dataplane.reference.conntrack_table import (
 )
 from dataplane.reference.conntrack_tcp import Segment, TcpState
 from dataplane.reference.node import Node
-from dataplane.reference.packet import ETHER_SIZE, ICMP, TCP, UDP, WITH_PORTS, Packet
+from dataplane.reference.packet import ETHER_SIZE, ICMP, ICMPV6, TCP, TRANSPORT_SIZES, UDP, Packet
 from dataplane.reference.steps import dropped, unknown
 
 SECOND = 10**9
 ICMP_ERRORS = frozenset((3, 4, 5, 11, 12))
-ICMP_LAST_TYPE = 18  # NR_ICMP_TYPES: what is above is no ICMP that Linux knows
 ICMP_QUERIES = frozenset((8, 13, 15, 17))  # may open a connection
 ICMPV6_QUERIES = frozenset((128, 139))
 # Neighbour discovery and multicast listeners: never tracked (nf_conntrack_proto_icmpv6.c).
@@ -41,14 +40,12 @@ def track(node: Node, packet: Packet, now_ns: int, arrives: bool) -> CtInfo | No
         raise unknown(Reason.FRAGMENT_UNMODELLED)
     if packet.ctinfo is not None:
         return None
-    if packet.is_icmp and _is_untracked_icmp(packet):
+    if _is_untracked_icmp(packet):
         packet.ctinfo = CtInfo.UNTRACKED
     elif arrives and _is_broken(node, packet):
         packet.ctinfo = CtInfo.INVALID
-    elif packet.is_icmp and _is_icmp_error(packet):
+    elif _is_icmp_error(packet):
         _relate(node, packet, now_ns)
-    elif packet.protocol == ICMP and packet.family == 4 and packet.dport >> 8 > ICMP_LAST_TYPE:
-        packet.ctinfo = CtInfo.INVALID
     else:
         _assign(node, packet, now_ns)
     return packet.ctinfo
@@ -61,8 +58,7 @@ def _is_broken(node: Node, packet: Packet) -> bool:
 
 def tuple_of(packet: Packet) -> Tuple | None:
     """The packet's own tuple; None if too little of its transport header is there."""
-    needed = 8 if packet.is_icmp else 4 if packet.protocol in WITH_PORTS else 0
-    if packet.payload_length < needed:
+    if packet.protocol in TRANSPORT_SIZES and not packet.has_transport:
         return None
     return Tuple(packet.protocol, packet.src, packet.sport, packet.dst, packet.dport)
 
@@ -71,12 +67,14 @@ def tuple_of(packet: Packet) -> Tuple | None:
 
 
 def _is_untracked_icmp(packet: Packet) -> bool:
-    return packet.family == 6 and packet.dport >> 8 in ICMPV6_UNTRACKED
+    return packet.protocol == ICMPV6 and packet.dport >> 8 in ICMPV6_UNTRACKED
 
 
 def _is_icmp_error(packet: Packet) -> bool:
     kind = packet.dport >> 8
-    return kind in ICMP_ERRORS if packet.family == 4 else kind < 128
+    if packet.family == 4:
+        return packet.protocol == ICMP and kind in ICMP_ERRORS
+    return packet.protocol == ICMPV6 and kind < 128
 
 
 def _relate(node: Node, packet: Packet, now_ns: int) -> None:
@@ -103,7 +101,8 @@ def quoted_packet(packet: Packet) -> Packet | None:
         return None
     quoted = Packet(bytes(packet.frame[:ETHER_SIZE]) + inside)
     if quoted.transport.offset + 8 > len(quoted.frame) or not quoted.is_first:
-        return None
+        return None  # RFC 792: eight bytes of the transport header are quoted
+    quoted.is_quoted = True
     quoted.is_partial = False  # Linux edits it as it would a finished one
     return quoted
 
@@ -167,10 +166,10 @@ def _handle(
         return _handle_udp(node, connection, packet, now_ns)
     name, seconds = "generic", 600
     if packet.is_icmp:
-        queries = ICMP_QUERIES if packet.family == 4 else ICMPV6_QUERIES
+        queries = ICMP_QUERIES if packet.protocol == ICMP else ICMPV6_QUERIES
         if connection.tuples[ORIGINAL].dport >> 8 not in queries:
             return conntrack_tcp.Verdict.INVALID
-        name, seconds = ("icmp" if packet.family == 4 else "icmpv6"), 30
+        name, seconds = ("icmp" if packet.protocol == ICMP else "icmpv6"), 30
     _refresh(connection, _timeout(node, name, seconds), now_ns)
     return conntrack_tcp.Verdict.ACCEPT
 

@@ -193,7 +193,7 @@ def follow(tcp: TcpConnection, direction: int, header: Header) -> Verdict:
             return Verdict.IGNORE
         after, before = TcpState.SYN_RECV, TcpState.SYN_SENT
         tcp.flags &= ~Seen.CHALLENGE_ACK
-        tcp.seen[direction] = Seen.NOTHING
+        tcp.seen = [Seen.NOTHING, Seen.NOTHING]
     if after == TcpState.TIME_WAIT and _is_challenge(tcp, direction, header):
         tcp.flags &= ~Seen.CHALLENGE_ACK
         return Verdict.IGNORE

@@ -72,14 +72,15 @@ class Engine:
         entry   the device that it arrives at, or (node, None): a process of the node sends
                 it, and its Ethernet addresses mean nothing
         """
+        self._check(entry)
         packet = Packet(frame, length)
-        path = Path(self.topology, self.nodes, self.choices, time_ns)
+        path = Path(self.topology, self.nodes, self.choices, time_ns, entry[0])
         before = _fields(packet)
-        end, place, last = path.run(lambda: self._enter(path, packet, entry))
+        end, node, last = path.run(lambda: self._enter(path, packet, entry))
         record = Record(
             end.verdict,
             end.reason,
-            place,
+            (node, end.device),
             entry,
             path.trace.steps,
             path.trace.events,
@@ -89,15 +90,18 @@ class Engine:
         _fill(record, before, _fields(last), last)
         return record
 
-    def _enter(self, path: Path, packet: Packet, entry: Place) -> Arrival:
+    def _check(self, entry: Place) -> None:
         node, device = entry
         if node not in self.nodes:
             raise UsageError(f"no node {node!r}")
+        if device is not None and (node, device) not in self.topology.devices:
+            raise UsageError(f"node {node} has no device {device!r}")
+
+    def _enter(self, path: Path, packet: Packet, entry: Place) -> Arrival:
+        node, device = entry
         if device is not None:
-            if entry not in self.topology.devices:
-                raise UsageError(f"node {node} has no device {device!r}")
             return Arrival(self.topology.device(node, device), packet)
-        path.packet, path.place = packet, entry
+        path.packet = packet
         if not packet.family:
             raise dropped(Reason.UNHANDLED_PROTOCOL)
         refused = refusal(packet)

@@ -34,7 +34,7 @@ def static_port(node: Node, bridge: Device, mac: str) -> str | None:
     return None
 
 
-def learn(node: Node, bridge: Device, port: Device, mac: str) -> None:
-    """br_fdb_update."""
-    if static_port(node, bridge, mac) is None:
+def learn(topology: Topology, node: Node, bridge: Device, port: Device, mac: str) -> None:
+    """br_fdb_update.  The bridge's own address as a source is only warned about."""
+    if static_port(node, bridge, mac) is None and not is_local(topology, bridge, mac):
         node.learned[bridge.name, mac] = port.name

@@ -2,26 +2,13 @@
 
 from _fastpath.reason import Reason
 from dataplane.reference.checksum import checksum
-from dataplane.reference.packet import (
-    DCCP,
-    ETHER_SIZE,
-    ICMP,
-    ICMPV6,
-    SCTP,
-    TCP,
-    UDP,
-    UDPLITE,
-    Packet,
-)
+from dataplane.reference.packet import ETHER_SIZE, HEADER_SIZES, TRANSPORT_SIZES, Packet
 from dataplane.reference.steps import Ended, dropped, unknown
-
-# What the walk reads of a transport header.
-READ = {TCP: 20, UDP: 8, UDPLITE: 8, DCCP: 8, SCTP: 8, ICMP: 8, ICMPV6: 8}
 
 
 def refusal(packet: Packet) -> Ended | None:
     """Why the packet of an IP EtherType goes no further; None if it does."""
-    fixed = 20 if packet.family == 4 else 40
+    fixed = HEADER_SIZES[packet.family]
     if packet.length < ETHER_SIZE + fixed:
         return dropped(Reason.IP_HEADER_INVALID)
     if len(packet.frame) < ETHER_SIZE + fixed:
@@ -50,7 +37,7 @@ def _refusal6(packet: Packet) -> Ended | None:
 
 def _cut(packet: Packet) -> Ended | None:
     """The packet had a transport header, but the capture holds too little of it."""
-    needed = min(READ.get(packet.protocol, 0), packet.payload_length)
-    if packet.is_first and len(packet.payload) < needed:
+    size = TRANSPORT_SIZES.get(packet.protocol, 0)
+    if packet.is_first and len(packet.payload) < size <= packet.payload_length:
         return unknown(Reason.CAPTURE_CUT)
     return None

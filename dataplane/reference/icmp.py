@@ -65,8 +65,8 @@ REJECTS = {
 }
 
 
-def too_big(family: int, mtu: int) -> Error:
-    return Error(3, 4, mtu) if family == 4 else Error(2, 0, mtu)
+def too_big(mtu: int) -> dict[int, Error]:
+    return {4: Error(3, 4, mtu), 6: Error(2, 0, mtu)}
 
 
 def generated_kind(family: int, error: Error) -> int:
@@ -96,9 +96,11 @@ def may_answer(packet: Packet, dst_type: str) -> bool:
 
 def _is_error(packet: Packet) -> bool:
     """An unknown type counts as one."""
-    if packet.payload_length < 8:
-        return True
     kind = packet.dport >> 8
+    if packet.protocol == (ICMPV6 if packet.family == 4 else ICMP):
+        return False  # of the other family: a protocol like any other
+    if not packet.has_transport:
+        return True
     if packet.family == 6:
         return kind < 128
     return kind in ERROR_TYPES or kind > LAST_TYPE

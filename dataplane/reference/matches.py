@@ -110,25 +110,29 @@ def _always(place: Place, options: Options, packet: Packet) -> bool:
 
 def _ports(place: Place, options: Options, packet: Packet) -> bool:
     """udp, udplite, sctp."""
-    if not packet.is_first:
+    if not _has_ports(packet):
         return False
-    _require_header(packet, 4)
     return all(_matches_ports(option, packet) for option in options)
 
 
 def _tcp(place: Place, options: Options, packet: Packet) -> bool:
-    if not packet.is_first:
-        if packet.transport.fragment_offset == 1:  # would overwrite the flags (RFC 1858)
-            raise dropped(Reason.NETFILTER_DROP)
+    if not _has_ports(packet):
         return False
-    _require_header(packet, 20)
     return all(_matches_tcp(option, packet) for option in options)
 
 
-def _require_header(packet: Packet, size: int) -> None:
-    """par->hotdrop: too short to be what it says."""
-    if packet.payload_length < size:
+def _has_ports(packet: Packet) -> bool:
+    if packet.transport.fragment_offset == 1:  # would overwrite the header (RFC 1858)
         raise dropped(Reason.NETFILTER_DROP)
+    return _has_header(packet)
+
+
+def _has_header(packet: Packet) -> bool:
+    """False for later fragments.  What is too short to be what it says is dropped
+    (par->hotdrop)."""
+    if packet.is_first and not packet.has_transport:
+        raise dropped(Reason.NETFILTER_DROP)
+    return packet.is_first
 
 
 def _matches_tcp(option: Option, packet: Packet) -> bool:
@@ -153,7 +157,7 @@ def _tcp_options(packet: Packet) -> set[int]:
     if size < 20 or packet.payload_length < size:
         raise dropped(Reason.NETFILTER_DROP)
     if len(packet.payload) < size:
-        raise unknown(Reason.CAPTURE_CUT)
+        raise _Unmodelled  # the capture does not hold them
     options, found, at = packet.payload[20:size], set(), 0
     while at < len(options):
         kind = options[at]
@@ -179,9 +183,8 @@ def _is_in_range(text: str, port: int) -> bool:
 
 
 def _multiport(place: Place, options: Options, packet: Packet) -> bool:
-    if not packet.is_first:
+    if not _has_header(packet):
         return False
-    _require_header(packet, 4)
     return all(_matches_multiport(option, packet) for option in options)
 
 
@@ -197,9 +200,8 @@ def _matches_multiport(option: Option, packet: Packet) -> bool:
 
 
 def _icmp(place: Place, options: Options, packet: Packet) -> bool:
-    if not packet.is_first:
+    if not _has_header(packet):
         return False
-    _require_header(packet, 8)
     return all(_matches_icmp(option, packet) for option in options)
 
 
@@ -283,9 +285,14 @@ def _statistic(
     threshold = int(float(values["--probability"]) * (1 << 31) + 0.5)
     fields = original_fields(packet.connection) if packet.connection else packet.fields
     rule = rule_identity(place.family, *where)
-    draw, is_below = place.choices.statistic(place.node.name, fields, rule, threshold)
+    choices, node = place.choices, place.node.name
+    answer = choices.statistic_fed(node, fields, rule)
+    if answer is not None:
+        place.trace.value(EventKind.EVENT_DRAW, 0 if answer else 0x7FFFFFFF, threshold)
+        return answer
+    draw = choices.statistic_draw(node, fields, rule)
     place.trace.value(EventKind.EVENT_DRAW, draw, threshold)
-    return is_below != negated
+    return (draw < threshold) != negated
 
 
 EXTENSIONS: dict[str, Callable[[Place, Options, Packet], bool]] = {

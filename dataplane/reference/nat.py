@@ -210,12 +210,14 @@ def _applies(connection: Connection, direction: int, manip: int) -> bool:
     return connection.has(NAT[manip if direction == ORIGINAL else 1 - manip])
 
 
-def rewrite(place: Place, packet: Packet, target: Tuple, manip: int) -> None:
-    """Leaves a step if that changes anything."""
+def rewrite(
+    place: Place, packet: Packet, target: Tuple, manip: int, is_changed: bool = False
+) -> None:
+    """Leaves a step if that changes anything, or something is changed already."""
     before = _sides(packet, manip)
     _edit(packet, target, manip)
     after = _sides(packet, manip)
-    if before == after:
+    if before == after and not is_changed:
         return
     place.trace.step(StepKind.STEP_NAT, place.node.name, number=manip)
     kinds = (EventKind.EVENT_SRC, EventKind.EVENT_SPORT)
@@ -277,7 +279,7 @@ def translate_error(place: Place, packet: Packet, manip: int) -> None:
     start = packet.transport.offset + 8
     packet.frame[start : start + len(quoted.ip)] = quoted.ip
     _finish(packet)
-    rewrite(place, packet, _inverse(other), manip)
+    rewrite(place, packet, _inverse(other), manip, is_changed=True)
 
 
 def _is_redirect(packet: Packet) -> bool:

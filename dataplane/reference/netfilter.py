@@ -21,12 +21,6 @@ BEFORE_CONNTRACK = ("raw",)
 AFTER_CONNTRACK = ("mangle", "nat", "filter", "security")
 AFTER_CONNTRACK_SOURCE = ("mangle", "filter", "security", "nat")  # source NAT comes last
 
-# What makes the kernel track connections: these register conntrack's hooks when loaded.
-TRACKING_MATCHES = frozenset(
-    ["conntrack", "state", "connmark", "connbytes", "connlabel", "connlimit", "helper"]
-)
-TRACKING_TARGETS = frozenset(["CT", "NOTRACK", "CONNMARK", "CONNSECMARK", "SYNPROXY"])
-
 
 class Rejected(Exception):  # noqa: N818  not an error
     """A REJECT target was met."""
@@ -38,21 +32,6 @@ class Rejected(Exception):  # noqa: N818  not an error
 
 def ruleset(state: NodeState, family: int) -> Ruleset:
     return state.ip6tables if family == 6 else state.iptables
-
-
-def tracks_connections(rules: Ruleset) -> bool:
-    return "nat" in rules.tables or any(
-        _needs_conntrack(rule)
-        for table in rules.tables.values()
-        for chain in table.chains.values()
-        for rule in chain.rules
-    )
-
-
-def _needs_conntrack(rule: Rule) -> bool:
-    return any(match.name in TRACKING_MATCHES for match in rule.matches) or (
-        rule.target is not None and rule.target.name in TRACKING_TARGETS
-    )
 
 
 def tables_after_conntrack(hook: str) -> tuple[str, ...]:

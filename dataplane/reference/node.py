@@ -3,6 +3,7 @@
 from dataplane.node.local_routes import all_routes
 from dataplane.node.state import NodeState, Route, RoutingRule
 from dataplane.reference.conntrack_table import ConntrackTable
+from dataplane.reference.tracking import tracks_connections
 
 DEFAULT_RULES = (
     RoutingRule(0, "local"),
@@ -24,6 +25,10 @@ class Node:
             for rule in DEFAULT_RULES
             if not any(rule.family == listed.family for listed in state.rules)
         )
+        self.is_tracked = {
+            4: tracks_connections(state.iptables),
+            6: tracks_connections(state.ip6tables),
+        }
         self.conntrack = ConntrackTable()
         self.learned: dict[tuple[str, str], str] = {}  # (bridge, mac): port
         self.counters: dict[Rule, list[int]] = {}  # packets, bytes

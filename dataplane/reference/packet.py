@@ -27,15 +27,9 @@ IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD  # EtherTypes
 ICMP, TCP, UDP, DCCP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 33, 58, 132, 136
 WITH_PORTS = frozenset((TCP, UDP, DCCP, SCTP, UDPLITE))
 HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, NO_NEXT, DESTINATION = 0, 43, 44, 51, 59, 60
-# Where the checksum stands in the transport header, and how long that header is at least.
-CHECKSUMS = {
-    TCP: (16, 20),
-    UDP: (6, 8),
-    UDPLITE: (6, 8),
-    DCCP: (6, 12),
-    ICMPV6: (2, 8),
-    ICMP: (2, 8),
-}
+# The fixed part of each transport header, and where the checksum stands in it.
+TRANSPORT_SIZES = {TCP: 20, UDP: 8, UDPLITE: 8, DCCP: 12, SCTP: 12, ICMP: 8, ICMPV6: 8}
+CHECKSUM_AT = {TCP: 16, UDP: 6, UDPLITE: 6, DCCP: 6, ICMPV6: 2, ICMP: 2}
 CHECKED = frozenset((TCP, UDP, ICMP, ICMPV6))  # conntrack looks at these checksums
 HEADER_SIZES = {4: 20, 6: 40}
 
@@ -57,8 +51,10 @@ class Packet:
         self.connection: Connection | None = None  # conntrack's, on the node where the packet is
         self.ctinfo: CtInfo | None = None  # None: conntrack has not seen it
         self.has_sender = False  # a process of the node sent it, and has not let go of it
+        self.is_quoted = False  # what an ICMP error holds of it
         self.is_prerouted = False  # it met PREROUTING at a bridge
         self.is_generated = False  # made by a node, not injected
+        self.entered_mtu: int | None = None  # of the device by which it entered this node
         self.is_gso = False  # several segments that the sender's device would cut apart
         self.encapsulations = 0
         self.bridge_port: str | None = None  # whose netfilter hooks it met on entry
@@ -71,7 +67,7 @@ class Packet:
 
     def forget(self) -> None:
         """What nf_reset_ct and skb_scrub_packet clear."""
-        self.connection = self.ctinfo = self.bridge_port = None
+        self.connection = self.ctinfo = self.bridge_port = self.entered_mtu = None
         self.has_sender = self.is_prerouted = False
 
     # Ethernet.
@@ -219,16 +215,24 @@ class Packet:
 
     @property
     def _ports(self) -> tuple[int, int]:
-        header = self.payload[:8] if self.is_first else b""
-        if self.protocol in WITH_PORTS and len(header) >= 4:
+        if not self.has_transport:
+            return 0, 0
+        header = self.payload[:8]
+        if self.protocol in WITH_PORTS:
             return int.from_bytes(header[0:2]), int.from_bytes(header[2:4])
-        if self.is_icmp and len(header) >= 8:
-            return int.from_bytes(header[4:6]), int.from_bytes(header[0:2])
-        return 0, 0
+        return int.from_bytes(header[4:6]), int.from_bytes(header[0:2])
+
+    @property
+    def has_transport(self) -> bool:
+        """The fixed part of a transport header that is read is there.  An ICMP error quotes
+        no more than its first eight bytes (RFC 792)."""
+        size = TRANSPORT_SIZES.get(self.protocol, 0)
+        needed = min(size, 8) if self.is_quoted else size
+        return bool(size) and self.is_first and len(self.payload) >= needed
 
     @property
     def is_icmp(self) -> bool:
-        return self.protocol == (ICMP if self.family == 4 else ICMPV6)
+        return self.protocol in (ICMP, ICMPV6)
 
     @property
     def tcp_flags(self) -> int:
@@ -322,11 +326,11 @@ class Packet:
     def _checksum_at(self) -> int | None:
         """Offset of the transport checksum; None if there is none, or not its whole header."""
         transport = self.transport
-        within, size = CHECKSUMS.get(transport.protocol, (0, 0))
-        if transport.protocol == (ICMPV6 if self.family == 4 else ICMP) or not size:
+        within = CHECKSUM_AT.get(transport.protocol)
+        foreign = ICMPV6 if self.family == 4 else ICMP
+        if within is None or transport.protocol == foreign or transport.fragment_offset:
             return None
-        present = min(len(self.frame), ETHER_SIZE + self.ip_length) - transport.offset
-        if transport.fragment_offset or present < size:
+        if len(self.payload) < TRANSPORT_SIZES[transport.protocol]:
             return None
         at = transport.offset + within
         return None if transport.protocol == UDP and self.word(at) == 0 else at
@@ -341,7 +345,11 @@ class Packet:
         at = self._checksum_at()
         if at is None or self.protocol not in (TCP, UDP) or self.is_fragment:
             return False
-        return self.word(at) == ones_sum(self._pseudo_header())
+        head = self._pseudo_header()
+        if self.word(at) != ones_sum(head):
+            return False
+        # Once in 65 536 a finished checksum looks like this, and is right.
+        return not self.is_whole or checksum(head + self.payload) != 0
 
     def _pseudo_header(self) -> bytes:
         return pseudo_header(self.src, self.dst, self.protocol, max(self.payload_length, 0))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from _fastpath.reason import Reason, Verdict
-from _fastpath.trace import STEPS_MAX, EventKind, Generated, StepKind
+from _fastpath.trace import EventKind, Generated, StepKind
 
 __all__ = ["Ended", "Event", "EventKind", "Generated", "Reason", "Step", "StepKind", "Tap"]
 
@@ -53,12 +53,13 @@ class Tap(NamedTuple):
 
 
 class Ended(Exception):  # noqa: N818  not an error
-    """The packet's walk is over."""
+    """The packet's walk is over.  `device`: where, if not just somewhere on its node."""
 
-    def __init__(self, verdict: int, reason: int = Reason.NONE):
-        super().__init__(verdict, reason)
+    def __init__(self, verdict: int, reason: int, device: str | None = None):
+        super().__init__(verdict, reason, device)
         self.verdict = int(verdict)
         self.reason = int(reason)
+        self.device = device
 
 
 def dropped(reason: int) -> Ended:
@@ -78,8 +79,6 @@ class Trace:
     taps: list[Tap] = field(default_factory=list)
 
     def step(self, kind: int, node: str, **where: Any) -> None:
-        if len(self.steps) == STEPS_MAX:
-            raise unknown(Reason.TRACE_FULL)
         self.steps.append(Step(int(kind), node, **where))
 
     def event(self, kind: int, before: int, after: int) -> None:

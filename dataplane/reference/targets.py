@@ -74,7 +74,7 @@ def _redirect(place: Place, options: Options, packet: Packet) -> str:
     else:
         address = _first_address(place)
     if address is None:
-        raise dropped(Reason.NETFILTER_DROP)
+        raise dropped(Reason.NAT_NO_ADDRESS)
     wanted = nat.Range(address, _ports(options), _is_random(options))
     return _set_up(place, packet, wanted, nat.DESTINATION)
 

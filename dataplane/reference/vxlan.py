@@ -64,7 +64,9 @@ def encapsulated(
 ) -> Packet:
     """The outer packet.  Its Ethernet addresses are written when it leaves."""
     length = HEADERS + inner.length
-    udp = sport.to_bytes(2) + vxlan.port.to_bytes(2) + (length & 0xFFFF).to_bytes(2) + b"\0\0"
+    if length + 20 > 0xFFFF:
+        raise dropped(Reason.TUNNEL_LOOP)
+    udp = sport.to_bytes(2) + vxlan.port.to_bytes(2) + length.to_bytes(2) + b"\0\0"
     udp += bytes([VNI_VALID, 0, 0, 0]) + (vxlan.id << 8).to_bytes(4)
     if vxlan.udp_csum:
         udp = udp[:6] + _checksum(inner, udp, src, dst, length).to_bytes(2) + udp[8:]
@@ -73,7 +75,7 @@ def encapsulated(
         src,
         dst,
         ttl,
-        length & 0xFFFF,
+        length,
         tos=outer_tos(vxlan, inner),
         ip_id=ip_id,
         dont_fragment=has_df(vxlan, inner),
@@ -113,13 +115,11 @@ def receiver(links: Iterable[Link], packet: Packet) -> Link | None:
     if not devices or packet.protocol != UDP or packet.family != 4 or packet.is_fragment:
         return None
     header = packet.payload[8:16]
-    if len(header) < 8 or not header[0] & VNI_VALID:
+    if len(header) < 8 or header[:4] != bytes([VNI_VALID, 0, 0, 0]) or header[7]:
         raise _cut_or(packet, Reason.VXLAN_INVALID)
     vni = int.from_bytes(header[4:7])
     for link in devices:
         if link.vxlan and link.vxlan.id == vni:
-            if header[0] != VNI_VALID or any(header[1:4]) or header[7]:
-                raise dropped(Reason.VXLAN_INVALID)
             return link
     raise dropped(Reason.VXLAN_UNKNOWN_VNI)
 

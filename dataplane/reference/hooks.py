@@ -1,0 +1,60 @@
+"""What stands at a netfilter hook, in the order of its priority.
+
+raw -300 · conntrack -200 · mangle -150 · destination NAT -100 · filter 0 · security 50
+· source NAT 100 · conntrack's confirmation, last
+"""
+
+from _fastpath.trace import StepKind
+from dataplane.reference import conntrack, nat, netfilter
+from dataplane.reference.conntrack_table import CtInfo
+from dataplane.reference.packet import Packet
+from dataplane.reference.place import Place
+
+
+def run(place: Place, packet: Packet) -> None:
+    """Raises Ended, or netfilter.Rejected."""
+    rules = netfilter.ruleset(place.node.state, place.family)
+    is_tracked = place.node.is_tracked[place.family]
+    for table in netfilter.BEFORE_CONNTRACK:
+        _walk_table(place, table, packet)
+    if is_tracked and place.hook in ("PREROUTING", "OUTPUT"):
+        _track(place, packet)
+    for table in netfilter.tables_after_conntrack(place.hook):
+        if table == "nat":
+            if "nat" in rules.tables and place.hook != "FORWARD":
+                _translate(place, packet)
+        else:
+            _walk_table(place, table, packet)
+    if is_tracked and place.hook in ("INPUT", "POSTROUTING"):
+        conntrack.confirm(place.node, packet, place.now_ns)
+
+
+def _walk_table(place: Place, table: str, packet: Packet) -> None:
+    rules = netfilter.ruleset(place.node.state, place.family)
+    found = netfilter.base_chain(rules, table, place.hook)
+    if found:
+        netfilter.walk(place, *found, packet)
+
+
+def _track(place: Place, packet: Packet) -> None:
+    arrives = place.hook == "PREROUTING"
+    ctinfo = conntrack.track(place.node, packet, place.now_ns, arrives)
+    if ctinfo is not None:
+        place.trace.step(StepKind.STEP_CONNTRACK, place.node.name, number=int(ctinfo))
+
+
+def _translate(place: Place, packet: Packet) -> None:
+    """nf_nat_inet_fn.  The nat table's rules see what opens a connection, once per side;
+    after that the connection knows."""
+    connection, manip = packet.connection, nat.manip_of(place.hook)
+    if connection is None:
+        return
+    is_related = packet.ctinfo in (CtInfo.RELATED, CtInfo.RELATED_REPLY)
+    if is_related and packet.is_icmp:
+        nat.translate_error(place, packet, manip)
+        return
+    if (is_related or packet.ctinfo == CtInfo.NEW) and not nat.is_set_up(connection, manip):
+        _walk_table(place, "nat", packet)
+        if not nat.is_set_up(connection, manip):
+            nat.set_up_null(place, connection, manip)
+    nat.translate(place, packet, manip)
