@@ -66,10 +66,12 @@ cdef struct packet_t:
     uint8_t ctinfo          # CtInfo
     uint8_t direction       # 0 original, 1 reply
     uint8_t is_tracked      # conntrack has looked at it
-    uint8_t is_local        # sent by the node itself (loopback keeps its connection)
+    uint8_t is_local        # sent by the node itself
     uint8_t is_made         # made by a node on the way: an ICMP error, a reset, an ARP reply
     uint8_t encapsulations
     uint8_t prerouting_done
+    uint8_t is_looped       # on its way into the loopback device it left by
+    uint8_t is_gso          # a segment that its sender's device would have cut up
     uint8_t destination_changed
     int32_t in_device, out_device   # as hooks see them; -1 = none
     int32_t entered_by      # device by which it entered this node; -1 = sent by the node

@@ -69,6 +69,7 @@ from _fastpath.image cimport (
     REJECT_TCP_RESET,
     ROUTE_BROADCAST,
     ROUTE_LOCAL,
+    ROUTE_MULTICAST,
     ROUTE_UNICAST,
     device_t,
     hook_t,
@@ -98,6 +99,7 @@ from _fastpath.neighbour cimport (
 )
 from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, table_walk
 from _fastpath.packet cimport (
+    CHECKSUM_WRONG,
     ETHER_ARP,
     ETHER_IPV4,
     ETHER_IPV6,
@@ -108,6 +110,7 @@ from _fastpath.packet cimport (
     ether_dst,
     ether_src,
     is_group_mac,
+    packet_checksum,
     packet_parse,
     packet_scrub,
     packet_set_ttl,
@@ -130,7 +133,6 @@ from _fastpath.reason cimport (
     FLOODED,
     FORWARDED,
     FORWARDING_DISABLED,
-    FRAGMENT_UNMODELLED,
     FRAGMENTATION_NEEDED,
     FRAGMENTATION_UNMODELLED,
     FRAME_TOO_SHORT,
@@ -216,6 +218,11 @@ cdef inline int drop(walk_t* walk, uint16_t reason) noexcept nogil:
     return end(walk, UNKNOWN if reason >= 200 else DROPPED, reason, here(walk))
 
 
+cdef inline int answered(walk_t* walk, bint is_answered, uint16_t reason) noexcept nogil:
+    """The packet goes no further; whether its sender was told says REJECTED or DROPPED."""
+    return end(walk, REJECTED if is_answered else DROPPED, reason, here(walk))
+
+
 cdef inline int32_t here(const walk_t* walk) noexcept nogil:
     """Where a packet is that goes no further: at its node."""
     return ~walk.packet.node
@@ -295,8 +302,8 @@ cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
         if outcome == WALK_ACCEPT:
             continue
         if outcome == WALK_REJECT:
-            reject(walk, &walk.image.targets[walk.image.rules[rule].target])
-            return end(walk, REJECTED, walk.reason, here(walk))
+            return answered(walk, reject(
+                walk, &walk.image.targets[walk.image.rules[rule].target]), walk.reason)
         return drop(walk, walk.reason)
     return GO_ON
 
@@ -304,13 +311,11 @@ cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
 # -------------------------------------------------------------------- packets a node makes
 
 
-cdef packet_t* spawn(walk_t* walk, uint8_t kind) noexcept nogil:
+cdef packet_t* spawn(walk_t* walk) noexcept nogil:
     """Room for one more packet, or NULL: past PENDING_MAX nothing more is made."""
-    cdef packet_t* made
     if walk.pending_count >= PENDING_MAX:
         return NULL
-    made = &walk.pending[walk.pending_count]
-    return made
+    return &walk.pending[walk.pending_count]
 
 
 cdef void launch(walk_t* walk, packet_t* made, uint8_t kind) noexcept nogil:
@@ -355,41 +360,48 @@ cdef uint16_t ip_id(walk_t* walk) noexcept nogil:
     return <uint16_t>value
 
 
-cdef void icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
+cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
                      uint32_t detail) noexcept nogil:
-    """icmp_send: an error about walk.packet goes back to its source."""
+    """icmp_send: an error about walk.packet goes back to its source, if one may."""
     cdef packet_t* packet = walk.packet
     cdef packet_t* made
     cdef addr_t src = packet.dst
     cdef int32_t back
     if not icmp_may_answer(packet):
-        return
+        return False
+    back = fib_lookup(walk.image, packet.node, packet.family, packet.src)
+    if output_refusal(walk, back):
+        return False
     if address_kind(walk.image, packet.node, packet.family, packet.dst, -1) != ROUTE_LOCAL:
-        back = fib_lookup(walk.image, packet.node, packet.family, packet.src)
-        if back < 0 or not source_address(walk.image, back, packet.src, &src):
-            return
-    made = spawn(walk, kind)
+        if not source_address(walk.image, back, packet.src, &src):
+            return False
+    made = spawn(walk)
     if made == NULL:
-        return
+        return False
     icmp_build(made, packet, src, type, code, detail,
                walk.image.nodes[packet.node].default_ttl,
                ip_id(walk) if packet.family == 4 else 0)
     launch(walk, made, kind)
+    return True
 
 
-cdef void reject(walk_t* walk, const target_t* target) noexcept nogil:
-    """ipt_REJECT.c, reject_tg"""
+cdef bint reject(walk_t* walk, const target_t* target) noexcept nogil:
+    """ipt_REJECT.c, reject_tg: whether an answer was sent."""
     cdef packet_t* packet = walk.packet
     cdef packet_t* made
     cdef uint8_t kind = GENERATED_ICMP_UNREACHABLE
     if target.a != REJECT_TCP_RESET:
-        icmp_error(walk, kind, <uint8_t>(target.b >> 8), <uint8_t>target.b, 0)
-        return
-    if not reset_may_answer(packet):
-        return
-    made = spawn(walk, GENERATED_TCP_RESET)
+        # nf_reject_ipv4.c, nf_send_unreach: not about a packet that was damaged.
+        if packet_checksum(packet) == CHECKSUM_WRONG:
+            return False
+        return icmp_error(walk, kind, <uint8_t>(target.b >> 8), <uint8_t>target.b, 0)
+    if not reset_may_answer(packet) or address_kind(
+            walk.image, packet.node, packet.family, packet.dst, -1) in (
+            ROUTE_BROADCAST, ROUTE_MULTICAST):
+        return False
+    made = spawn(walk)
     if made == NULL:
-        return
+        return False
     reset_build(made, packet, walk.image.nodes[packet.node].default_ttl)
     launch(walk, made, GENERATED_TCP_RESET)
     if packet.bridge_port >= 0:
@@ -399,6 +411,7 @@ cdef void reject(walk_t* walk, const target_t* target) noexcept nogil:
         store48(made.frame + 6, ether_dst(packet))
         made.send_raw = 1
         made.out_device = packet.bridge_port
+    return True
 
 
 # --------------------------------------------------------------------------------- devices
@@ -410,12 +423,16 @@ cdef int receive(walk_t* walk) noexcept nogil:
     cdef int32_t device = walk.place
     cdef const device_t* dev = &walk.image.devices[device]
     packet.node = dev.node
-    if not dev.is_up:
+    if not dev.is_up and not packet.is_looped:
         return drop(walk, DEVICE_DOWN)
     trace_step(walk.trace, STEP_DEVICE_IN, <uint32_t>device)
     tap(walk, device, False)
     if packet.size < ETHER_SIZE:
         return drop(walk, FRAME_TOO_SHORT)
+    if packet.is_looped:
+        packet.is_looped = packet.is_local = 0
+        packet.in_device, packet.out_device = device, -1
+        return END if hooks(walk, HOOK_PREROUTING) == END else local_in(walk, device)
     packet.refusal = <uint16_t>packet_parse(packet)
     packet.entered_by = device
     if dev.master >= 0:
@@ -439,7 +456,7 @@ cdef int arp_input(walk_t* walk, int32_t device) noexcept nogil:
     cdef addr_t target
     if arp_request_target(packet, &target) and address_kind(
             walk.image, packet.node, 4, target, -1) == ROUTE_LOCAL:
-        made = spawn(walk, GENERATED_ARP_REPLY)
+        made = spawn(walk)
         if made != NULL and arp_reply_build(made, packet, walk.image.devices[device].mac):
             launch(walk, made, GENERATED_ARP_REPLY)
             made.send_raw = 1
@@ -624,8 +641,10 @@ cdef int bridge_output(walk_t* walk, int32_t bridge) noexcept nogil:
     if is_group_mac(ether_dst(walk.packet)):
         return flood(walk, bridge, -1)
     to = fdb_lookup(walk.image, walk.state, bridge, ether_dst(walk.packet))
-    if to == FDB_NONE or to == FDB_LOCAL:
+    if to == FDB_NONE:
         return flood(walk, bridge, -1)
+    if to == FDB_LOCAL:
+        return drop(walk, OTHER_HOST)
     trace_step(walk.trace, STEP_BRIDGE_PORT, <uint32_t>to)
     return transmit(walk, to)
 
@@ -678,26 +697,18 @@ cdef int not_routed(walk_t* walk, uint16_t reason) noexcept nogil:
     if not walk.image.nodes[packet.node].forwarding[1 if is_ipv6 else 0]:
         return drop(walk, FORWARDING_DISABLED if reason == NO_ROUTE else reason)
     if reason == NO_ROUTE or reason == ROUTE_UNREACHABLE:
-        icmp_error(walk, GENERATED_ICMP_UNREACHABLE, 1 if is_ipv6 else 3,
-                   1 if reason == ROUTE_UNREACHABLE and not is_ipv6 else 0, 0)
-    elif reason == ROUTE_PROHIBIT:
-        icmp_error(walk, GENERATED_ICMP_UNREACHABLE, 1 if is_ipv6 else 3,
-                   1 if is_ipv6 else 13, 0)
+        return answered(walk, icmp_error(
+            walk, GENERATED_ICMP_UNREACHABLE, 1 if is_ipv6 else 3,
+            1 if reason == ROUTE_UNREACHABLE and not is_ipv6 else 0, 0), reason)
+    if reason == ROUTE_PROHIBIT:
+        return answered(walk, icmp_error(
+            walk, GENERATED_ICMP_UNREACHABLE, 1 if is_ipv6 else 3,
+            1 if is_ipv6 else 13, 0), reason)
     return drop(walk, reason)
 
 
-cdef inline bint is_too_long(const walk_t* walk, uint32_t mtu) noexcept nogil:
-    """Longer than the device takes.
-
-    A TCP segment that was too long already for the device it came by was never one frame:
-    the capture shows it before its sender's device cut it up (GSO), and Linux lets it pass.
-    """
-    cdef const packet_t* packet = walk.packet
-    if packet.ip_length <= mtu:
-        return False
-    if packet.proto != PROTO_TCP:
-        return True
-    return packet.entered_by >= 0 and packet.ip_length <= walk.image.devices[packet.entered_by].mtu
+cdef inline bint is_too_long(const packet_t* packet, uint32_t mtu) noexcept nogil:
+    return packet.ip_length > mtu and not packet.is_gso
 
 
 cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
@@ -708,11 +719,16 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     cdef uint32_t mtu = walk.image.devices[way.device].mtu
     packet.route = route
     if packet.ttl <= 1:
-        icmp_error(walk, GENERATED_ICMP_TIME_EXCEEDED, 3 if is_ipv6 else 11, 0, 0)
-        return drop(walk, TTL_EXPIRED)
-    if is_too_long(walk, mtu) and packet.dont_fragment:
-        icmp_error(walk, GENERATED_ICMP_TOO_BIG, 2 if is_ipv6 else 3, 0 if is_ipv6 else 4, mtu)
-        return drop(walk, FRAGMENTATION_NEEDED)
+        return answered(walk, icmp_error(
+            walk, GENERATED_ICMP_TIME_EXCEEDED, 3 if is_ipv6 else 11, 0, 0), TTL_EXPIRED)
+    if packet.proto == PROTO_TCP and packet.ip_length > walk.image.devices[device].mtu:
+        # Longer than the device it came by takes: it was never one frame.  The capture shows
+        # it before its sender's device cut it up (GSO), and Linux lets it pass whole.
+        packet.is_gso = 1
+    if is_too_long(packet, mtu) and packet.dont_fragment:
+        return answered(walk, icmp_error(
+            walk, GENERATED_ICMP_TOO_BIG, 2 if is_ipv6 else 3, 0 if is_ipv6 else 4, mtu),
+            FRAGMENTATION_NEEDED)
     trace_value(walk.trace, EVENT_TTL, packet.ttl, packet.ttl - 1)
     packet_set_ttl(packet, packet.ttl - 1)
     packet.in_device, packet.out_device = device, way.device
@@ -841,8 +857,10 @@ cdef int ip_output(walk_t* walk) noexcept nogil:
     cdef uint64_t mac = 0
     cdef int32_t entry = -1
     cdef int reason
-    if is_too_long(walk, dev.mtu):
-        return drop(walk, FRAGMENTATION_UNMODELLED)
+    if is_too_long(packet, dev.mtu) and not (packet.is_local and packet.proto == PROTO_TCP):
+        # What the node's own TCP hands down is cut to size by its device.
+        return drop(walk, FRAGMENTATION_NEEDED if packet.is_local and packet.family == 4
+                    and packet.dont_fragment else FRAGMENTATION_UNMODELLED)
     if dev.is_ether:
         if is_multicast(packet) or way.kind == ROUTE_BROADCAST:
             mac = group_mac(packet)
@@ -851,8 +869,8 @@ cdef int ip_output(walk_t* walk) noexcept nogil:
                                else way.gateway, &mac, &entry)
             if reason:
                 return drop(walk, <uint16_t>reason)
-    set_ether_dst(walk, mac)
     set_ether_src(walk, dev.mac)
+    set_ether_dst(walk, mac)
     store16(packet.frame + 12, packet.ethertype)
     return device_output(walk, device)
 
@@ -864,9 +882,9 @@ cdef int device_output(walk_t* walk, int32_t device) noexcept nogil:
     if dev.kind == DEVICE_VXLAN:
         return encapsulate(walk, device)
     if dev.kind == DEVICE_LOOPBACK:
-        trace_step(walk.trace, STEP_DEVICE_OUT, <uint32_t>device)
-        tap(walk, device, True)
+        # loopback_xmit: received where it was sent, with its route and its connection.
         walk.place = device
+        walk.packet.is_looped = 1
         return RECEIVE
     if dev.kind == DEVICE_DUMMY:
         trace_step(walk.trace, STEP_DEVICE_OUT, <uint32_t>device)

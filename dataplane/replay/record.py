@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from dataplane.node.state import Address
 from dataplane.reference.steps import Event, Step, Tap
 
+Value = int | Address | None
+
 
 @dataclass(frozen=True)
 class Record:

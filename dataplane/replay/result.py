@@ -16,12 +16,12 @@ from dataplane.image.state import State
 from dataplane.node.state import Address, NodeState
 from dataplane.replay import after
 from dataplane.replay.capture import Frames
-from dataplane.replay.record import Record
 from dataplane.reference.steps import Event, Step, Tap
+from dataplane.replay.fast import NO_FLOW, event_of, number, path_of, record_of, tap_of
+from dataplane.replay.record import Record
 
 Array = NDArray[Any]
 NO_PATH = 0xFFFFFFFF
-NO_FLOW = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,7 @@ class Result:
 
     @lru_cache(maxsize=4096)  # noqa: B019  a result lives as long as its caller looks at it
     def path(self, index: int) -> tuple[Step, ...]:
-        arrays = self.state.arrays
-        start, stop = (int(bound) for bound in arrays["path_start"][index : index + 2])
-        return tuple(self.image.step(int(step)) for step in arrays["path_steps"][start:stop])
+        return path_of(self.image, self.state, index)
 
     def __hash__(self) -> int:
         return id(self)
@@ -100,53 +98,23 @@ class Result:
 
     def record(self, index: int) -> Record:
         row = self.columns[index]
-        family = int(row["family"])
         path = int(row["path"])
-        flow = int(row["flow"])
-        return Record(
-            verdict=int(row["verdict"]),
-            reason=int(row["reason"]),
-            place=self.image.place(int(row["place"])),
-            entry=self.image.place(int(row["entry"])),
-            time_ns=int(row["time_ns"]),
-            length=int(row["length"]),
-            flow=-1 if flow == NO_FLOW else flow,
-            is_reply=bool(row["reply"]),
-            family=family,
-            proto=int(row["proto"]),
-            src=address(row["src"], family),
-            dst=address(row["dst"], family),
-            sport=int(row["sport"]),
-            dport=int(row["dport"]),
-            end_src=address(row["end_src"], family),
-            end_dst=address(row["end_dst"], family),
-            end_sport=int(row["end_sport"]),
-            end_dport=int(row["end_dport"]),
-            end_ttl=int(row["end_ttl"]),
-            tcp_flags=int(row["tcp_flags"]),
-            steps=self.path(path) if path != NO_PATH else (),
-            events=tuple(self._events(index)),
-            taps=tuple(self._taps(index)),
-        )
+        return record_of(
+            self.image, row, self.path(path) if path != NO_PATH else (),
+            tuple(self._events(index)), tuple(self._taps(index)),
+        )  # fmt: skip
 
     def __iter__(self) -> Iterator[Record]:
         return (self.record(index) for index in range(len(self)))
 
     def _events(self, index: int) -> Iterator[Event]:
         low, high = np.searchsorted(self.event_rows["packet"], [index, index + 1])
-        for row in self.event_rows[low:high]:
-            yield Event(int(row["kind"]), int(row["step"]), _number(row["before"]),
-                        _number(row["after"]))  # fmt: skip
+        return (event_of(row) for row in self.event_rows[low:high])
 
     def _taps(self, index: int) -> Iterator[Tap]:
         rows = self.output.rows
         low, high = np.searchsorted(rows["packet"], [index, index + 1])
-        for at in range(low, high):
-            node, device = self.image.names.devices[int(rows["device"][at])]
-            yield Tap(
-                node, device, bool(rows["outgoing"][at]), bool(rows["generated"][at]),
-                self.output.frame(at), int(rows["length"][at]),
-            )  # fmt: skip
+        return (tap_of(self.image, rows[at], self.output.frame(at)) for at in range(low, high))
 
     def flow(self, index: int) -> Flow | None:
         """The flow of packet `index`, or None."""
@@ -161,7 +129,7 @@ class Result:
         row = self.flow_rows[number]
         family = int(row["family"])
         initiator, responder, end_src, end_dst = (
-            IPv4Address(_number(row[name])) if family == 4 else IPv6Address(_number(row[name]))
+            IPv4Address(number(row[name])) if family == 4 else IPv6Address(number(row[name]))
             for name in ("initiator", "responder", "end_src", "end_dst")
         )
         return Flow(
@@ -184,13 +152,3 @@ class Result:
         """The nodes as the replay left them: rule counters, conntrack."""
         now_ns = int(self.columns["time_ns"].max()) if len(self) else 0
         return after.states(self.image, self.state, now_ns)
-
-
-def _number(addr: Any) -> int:
-    return int(addr["hi"]) << 64 | int(addr["lo"])
-
-
-def address(addr: Any, family: int) -> Address | None:
-    if family == 0:
-        return None
-    return IPv4Address(_number(addr)) if family == 4 else IPv6Address(_number(addr))

@@ -1,0 +1,135 @@
+"""The kernels, one packet at a time: for a trace of one packet, and to compare engines."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import numpy as np
+
+from _fastpath.engine import Engine
+from dataplane.errors import UsageError
+from dataplane.image import dtypes
+from dataplane.image.image import Image, assemble
+from dataplane.image.state import State
+from dataplane.node.state import NodeState
+from dataplane.reference.steps import Event, Step, Tap
+from dataplane.replay.record import Record, Value
+
+EVENTS = 1 << 14
+
+
+class FastEngine:
+    """The same doors as dataplane.reference.engine.Engine, on the compiled kernels.
+
+    seed     of every draw that Linux would make at random
+    choices  {choice key, with seed 0: values to take instead}
+    """
+
+    def __init__(
+        self,
+        nodes: Mapping[str, NodeState],
+        *,
+        seed: int = 0,
+        choices: Mapping[int, list[int]] | None = None,
+    ):
+        self.image: Image = assemble(nodes, seed=seed)
+        taps = frozenset(range(len(self.image.names.devices)))
+        self.state = State(self.image, choices=choices or {}, events_max=EVENTS, taps=taps)
+        self.engine = Engine(self.image.arrays, self.state.arrays, seed)
+        self.row = np.zeros(1, dtypes.RECORD)
+
+    def run(
+        self, time_ns: int, frame: bytes, length: int, entry: tuple[str, str | None]
+    ) -> Record:
+        """Follow one packet to its end.  See the reference engine's `run`."""
+        if not self.engine.has_room:
+            self.state.grow_paths()
+            self.engine.point_trace()
+        self.engine.clear_output()
+        self.engine.run_one(time_ns, frame, length, self._entry(entry), self.row)
+        events, taps, _ = self.engine.taken
+        row = self.row[0]
+        return record_of(
+            self.image, row, self._steps(int(row["path"])),
+            tuple(event_of(event) for event in self.state.arrays["events"][:events]),
+            tuple(self._tap(tap) for tap in self.state.arrays["taps"][:taps]),
+        )  # fmt: skip
+
+    def _entry(self, entry: tuple[str, str | None]) -> int:
+        node, device = entry
+        if node not in self.image.names.nodes:
+            raise UsageError(f"no node {node!r}")
+        if device is None:
+            return ~self.image.names.nodes.index(node)
+        index = self.image.device(node, device)
+        if index < 0:
+            raise UsageError(f"node {node} has no device {device!r}")
+        return index
+
+    def _steps(self, path: int) -> tuple[Step, ...]:
+        return path_of(self.image, self.state, path)
+
+    def _tap(self, row: Any) -> Tap:
+        offset, size = int(row["offset"]), int(row["size"])
+        frame = self.state.arrays["output"][offset : offset + size].tobytes()
+        return tap_of(self.image, row, frame)
+
+
+def path_of(image: Image, state: State, path: int) -> tuple[Step, ...]:
+    start, stop = (int(bound) for bound in state.arrays["path_start"][path : path + 2])
+    return tuple(image.step(int(step)) for step in state.arrays["path_steps"][start:stop])
+
+
+def tap_of(image: Image, row: Any, frame: bytes) -> Tap:
+    node, device = image.names.devices[int(row["device"])]
+    return Tap(
+        node, device, bool(row["outgoing"]), bool(row["generated"]), frame, int(row["length"])
+    )
+
+
+def event_of(row: Any) -> Event:
+    return Event(int(row["kind"]), int(row["step"]), number(row["before"]), number(row["after"]))
+
+
+def number(addr: Any) -> int:
+    """An addr_t as a number."""
+    return int(addr["hi"]) << 64 | int(addr["lo"])
+
+
+def address(addr: Any, family: int) -> IPv4Address | IPv6Address | None:
+    if family == 0:
+        return None
+    return IPv4Address(number(addr)) if family == 4 else IPv6Address(number(addr))
+
+
+NO_FLOW = 0xFFFFFFFF
+
+
+def record_of(
+    image: Image,
+    row: Any,
+    steps: tuple[Step, ...],
+    events: tuple[Event, ...] = (),
+    taps: tuple[Tap, ...] = (),
+) -> Record:
+    """A RECORD row in names."""
+    family, flow = int(row["family"]), int(row["flow"])
+    values: dict[str, Value] = {
+        name: int(row[name])
+        for name in ("verdict", "reason", "time_ns", "length", "proto", "sport", "dport",
+                     "end_sport", "end_dport", "end_ttl", "tcp_flags")
+    }  # fmt: skip
+    values |= {
+        name: address(row[name], family) for name in ("src", "dst", "end_src", "end_dst")
+    }
+    return Record(
+        place=image.place(int(row["place"])),
+        entry=image.place(int(row["entry"])),
+        flow=-1 if flow == NO_FLOW else flow,
+        is_reply=bool(row["reply"]),
+        family=family,
+        steps=steps,
+        events=events,
+        taps=taps,
+        **values,  # type: ignore[arg-type]
+    )

@@ -1,0 +1,132 @@
+"""The kernels equal the executable specification: step by step, byte by byte."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataplane.node.iptables import render
+from dataplane.reference.engine import Engine as ReferenceEngine
+from dataplane.replay.after import counters
+from dataplane.replay.fast import FastEngine
+
+from . import frames as fr
+from .two_nodes import CLIENT, EMPTY, NODE_A, NODE_B, OUTSIDE, RULES, WEB, WEB1, WEB2, mac, two_nodes
+
+SECOND = 10**9
+PODS = {CLIENT: ("node-a", "veth-client"), WEB1: ("node-a", "veth-web-1"), WEB2: ("node-b", "veth-web-2")}
+GATEWAYS = {"node-a": mac("10.244.1.1"), "node-b": mac("10.244.2.1")}
+
+addresses = st.sampled_from([CLIENT, WEB1, WEB2, OUTSIDE, WEB, EMPTY, NODE_A, NODE_B])
+ports = st.sampled_from([40000, 40001, 80, 8080, 30080, 53])
+flags = st.sampled_from([fr.SYN, fr.SYN | fr.ACK, fr.ACK, fr.FIN | fr.ACK, fr.RST, fr.RST | fr.ACK, 0])
+
+
+@st.composite
+def segments(draw):
+    """(protocol, transport bytes) between two addresses."""
+    src, dst = draw(addresses), draw(addresses)
+    kind = draw(st.sampled_from(["tcp", "tcp", "tcp", "udp", "echo", "other"]))
+    if kind == "tcp":
+        body = fr.tcp(src, draw(ports), dst, draw(ports), draw(flags),
+                      payload=draw(st.sampled_from([b"", b"abc"])), partial=draw(st.booleans()))
+        return src, dst, 6, body
+    if kind == "udp":
+        return src, dst, 17, fr.udp(src, draw(ports), dst, draw(ports), b"hello", draw(st.booleans()))
+    if kind == "echo":
+        return src, dst, 1, fr.echo(draw(st.integers(1, 2)), reply=draw(st.booleans()))
+    return src, dst, draw(st.sampled_from([47, 50, 132])), b"\0" * 24
+
+
+@st.composite
+def packets(draw):
+    src, dst, protocol, body = draw(segments())
+    ttl = draw(st.sampled_from([64, 64, 64, 2, 1]))
+    fragment = draw(st.sampled_from([0x4000, 0x4000, 0x4000, 0, 0x2000]))
+    ip = fr.ipv4(src, dst, protocol, body, ttl=ttl, id=draw(st.integers(0, 3)), fragment=fragment,
+                 tos=draw(st.sampled_from([0, 0, 3, 8])))
+    entry, ether = draw(st.sampled_from(["natural", "natural", "natural", "wire", "local"])), None
+    if entry == "local":
+        return fr.ether("00:" * 5 + "00", "00:" * 5 + "00", b"\x08\x00", ip), (
+            draw(st.sampled_from(["node-a", "node-b"])), None)
+    if entry == "natural" and src in PODS:
+        node, device = PODS[src]
+        to = draw(st.sampled_from([GATEWAYS[node], GATEWAYS[node], mac(WEB1), mac("10.9.9.9"),
+                                   "ff:" * 5 + "ff"]))
+        return fr.ether(mac(src), to, b"\x08\x00", ip), (node, device)
+    node, address = draw(st.sampled_from([("node-a", NODE_A), ("node-b", NODE_B)]))
+    ether = draw(st.sampled_from([mac(address), mac(address), mac(OUTSIDE)]))
+    return fr.ether(mac(OUTSIDE), ether, b"\x08\x00", ip), (node, "eth0")
+
+
+RULE_LINES = [
+    "-A FORWARD -s 10.244.1.2/32 -j DROP",
+    "-A FORWARD ! -i cni0 -p tcp -m tcp --dport 8080 -j ACCEPT",
+    "-A FORWARD -i cni+ -o cni0 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j EXTRA",
+    "-A FORWARD -p icmp -m icmp --icmp-type 8 -j EXTRA",
+    "-A FORWARD -p tcp -m multiport --dports 80,8000:9000 -j EXTRA",
+    "-A FORWARD -p tcp -m tcp --dport 8080 -j REJECT --reject-with tcp-reset",
+    "-A FORWARD -m recent --rcheck --name x --mask 255.255.255.255 --rsource -j DROP",
+    "-A INPUT -p udp -m udp --dport 53 -j REJECT --reject-with icmp-port-unreachable",
+    "-A INPUT -p udp -m udp --dport 8472 -m statistic --mode nth --every 3 --packet 1 -j DROP",
+    "-A OUTPUT -m owner --uid-owner 0 -j ACCEPT",
+    "-A FORWARD -m conntrack --ctstate DNAT -m statistic --mode random --probability 0.5 -j EXTRA",
+    "-A EXTRA -m mark --mark 0x4000/0x4000 -j RETURN",
+    "-A EXTRA -p tcp -m tcp ! --sport 40001 -g OTHER",
+    "-A EXTRA -j MARK --set-xmark 0x1/0x0",
+    "-A EXTRA -m state --state NEW -j LOG",
+    "-A OTHER -m addrtype --src-type UNICAST ! --dst-type LOCAL -j RETURN",
+    "-A OTHER -p udp -j DROP",
+]  # fmt: skip
+NAT_LINES = [
+    "-A POSTROUTING -s 10.244.1.2/32 -o eth0 -j SNAT --to-source 192.168.50.11:40000-40001",
+    "-A PREROUTING -p tcp -m tcp --dport 53 -j DNAT --to-destination 10.244.2.2:80-81",
+    "-A PREROUTING -d 192.168.50.12/32 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080",
+    "-A POSTROUTING -d 10.244.2.2/32 -j MASQUERADE",
+    "-A OUTPUT -p udp -m udp --dport 53 -j DNAT --to-destination 10.244.2.2",
+]
+
+
+@st.composite
+def rule_texts(draw):
+    """kube-proxy's rules, and some that it would not write."""
+    extra = draw(st.lists(st.sampled_from(RULE_LINES), max_size=5))
+    nat = draw(st.lists(st.sampled_from(NAT_LINES), max_size=2))
+    raw = draw(st.sampled_from(["", "-A PREROUTING -p udp -j CT --notrack\n"]))
+    policy = draw(st.sampled_from(["ACCEPT", "ACCEPT", "DROP"]))
+    text = RULES.replace(":FORWARD ACCEPT", f":FORWARD {policy}")
+    text = text.replace("*nat", "*nat", 1)
+    filter_part, nat_part = text.split("COMMIT\n")[:2]
+    filter_part = filter_part.replace(
+        ":KUBE-FORWARD", ":EXTRA - [0:0]\n:OTHER - [0:0]\n:KUBE-FORWARD"
+    )
+    head, jumps = filter_part.split("-A INPUT", 1)
+    before = "".join(line + "\n" for line in extra)
+    nat_text = nat_part + "".join(line + "\n" for line in nat)
+    raw_text = f"*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{raw}COMMIT\n" if raw else ""
+    return f"{raw_text}{head}{before}-A INPUT{jumps}COMMIT\n{nat_text}COMMIT\n"
+
+
+def compare(fast, slow):
+    for name in ("verdict", "reason", "place", "entry", "family", "proto", "src", "dst", "sport",
+                 "dport", "end_src", "end_dst", "end_sport", "end_dport", "end_ttl"):
+        assert getattr(fast, name) == getattr(slow, name), name
+    assert list(fast.steps) == list(slow.steps)
+    assert list(fast.events) == list(slow.events)
+    assert list(fast.taps) == list(slow.taps)
+
+
+@settings(max_examples=150)
+@given(rule_texts(), st.lists(st.tuples(packets(), st.sampled_from([0, 1, 40, 130])), max_size=12),
+       st.integers(0, 3))
+def test_walk_equals_reference(rules, sequence, seed):
+    nodes = two_nodes(rules)
+    fast, slow = FastEngine(nodes, seed=seed), ReferenceEngine(nodes, seed=seed)
+    now = 10**18
+    for (frame, entry), seconds in sequence:
+        now += seconds * SECOND
+        compare(fast.run(now, frame, len(frame), entry), slow.run(now, frame, len(frame), entry))
+    counts = counters(fast.image, fast.state)
+    for node in nodes:
+        for (family, table, chain, number), found in slow.counters(node).items():
+            assert counts[node, family, table, chain, number] == tuple(found)
+    total = sum(found[0] for node in nodes for found in slow.counters(node).values())
+    assert total == sum(found[0] for found in counts.values())
