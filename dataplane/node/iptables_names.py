@@ -114,7 +114,7 @@ REJECTS: dict[int, dict[str, str]] = {
         "port-unreach": "icmp6-port-unreachable",
         "policy-fail": "icmp6-policy-fail",
         "reject-route": "icmp6-reject-route",
-        "tcp-rst": "tcp-reset",
+        "tcp-reset": "tcp-reset",
     },
 }
 LOG_LEVELS = {
@@ -122,7 +122,6 @@ LOG_LEVELS = {
     "panic": 0,
     "alert": 1,
     "crit": 2,
-    "err": 3,
     "error": 3,
     "warning": 4,
     "notice": 5,

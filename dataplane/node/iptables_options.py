@@ -169,7 +169,7 @@ ALIASES: dict[tuple[str, str], tuple[str, int]] = {
 }
 
 # Other names of matches (xtables.c, xtables_find_match, v1.8.9).
-MATCH_ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6", "ipv6-mh": "mh"}
+MATCH_ALIASES = {"icmpv6": "icmp6", "ipv6-icmp": "icmp6"}
 
 # Options whose value is text: it may begin with a dash or be `!`.  iptables-save quotes the
 # first kind unless it is a plain word, the second always.

@@ -1,5 +1,8 @@
 """JSON of `ip -j` and `bridge -j`: what is not right is named by line, entry and key."""
 
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,6 +113,33 @@ def test_wrong_values(dialect, entry, message):
         dialect.parse(f"[\n{entry}]", "x.json")
     assert str(caught.value).startswith("x.json:2: entry 0")
     assert message in str(caught.value)
+
+
+RECORDED = Path(__file__).parent / "fixtures" / "node-a"
+
+
+def assert_within(part, whole):
+    """Every key and value of `part` is in `whole` too, which may have more keys."""
+    if isinstance(part, dict):
+        assert isinstance(whole, dict)
+        for key, value in part.items():
+            assert key in whole, key
+            assert_within(value, whole[key])
+    elif isinstance(part, list):
+        assert isinstance(whole, list) and len(part) == len(whole)
+        for one, other in zip(part, whole, strict=True):
+            assert_within(one, other)
+    else:
+        assert part == whole
+
+
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.__name__)
+def test_render_writes_what_the_tool_wrote_but_for_what_is_not_modelled(dialect):
+    text = (RECORDED / f"{dialect.__name__.rpartition('.')[2]}.json").read_text()
+    rendered = json.loads(dialect.render(dialect.parse(text, "x")))
+    recorded = [entry for entry in json.loads(text) if entry.get("addr_info") != []]
+    assert len(rendered) > 3
+    assert_within(rendered, recorded)
 
 
 KEYS = (

@@ -118,6 +118,26 @@ def test_normal_form_of_a_line(written, printed):
     assert rules_of(printed) == (rule,)
 
 
+COUNTED = [
+    ("-A FORWARD -j DROP", (0, 0)),
+    ("-A FORWARD -c 5 6 -j DROP", (5, 6)),
+    ("[7:8] -A FORWARD -j DROP", (7, 8)),
+]
+
+
+@pytest.mark.parametrize(("line", "counters"), COUNTED)
+def test_counters(line, counters):
+    (rule,) = rules_of(line)
+    assert (rule.packets, rule.bytes) == counters
+
+
+def test_counters_of_chains():
+    chains = iptables.parse(f"{HEAD}:NEW -\n", "save").tables["filter"].chains
+    assert (chains["INPUT"].packets, chains["INPUT"].bytes) == (1, 2)
+    assert (chains["NEW"].packets, chains["NEW"].bytes) == (0, 0)
+    assert str(chains["NEW"].source) == "save:6"
+
+
 def test_comma_lists_make_one_rule_per_pair():
     found = rules_of("-A FORWARD -s 10.0.0.1,10.0.0.2 -d 10.1.0.0/16,10.2.0.0/16 -j DROP")
     pairs = [(str(rule.src.network), str(rule.dst.network)) for rule in found]
@@ -207,12 +227,19 @@ REFUSED = [
     ("-A FORWARD -j DNAT --to-destination 10.0.0.1:99999", "a port from 0 to 65535 was expected"),
     ('-A FORWARD -m comment --comment "open', 'a closing " is missing'),
     ("-A NOWHERE -j DROP", "chain NOWHERE is not declared"),
+    ("-A FORWARD -j DNAT --to-destination [fd00::1]80", "[ADDRESS]:PORT was expected"),
+    ("-A FORWARD -j DNAT --to-destination 10.0.0.1/24", "an address without a mask was expected"),
+    ("-A FORWARD -m limit --limit 3/week", "a rate such as 3/minute was expected"),
+    ("-A FORWARD -m limit --limit 0/s", "a rate such as 3/minute was expected"),
+    ("-A FORWARD -m limit --limit 10001/s", "a rate of at most 10000/second was expected"),
+    ("-A FORWARD -c 1 -j DROP", "two numbers, packets and bytes, were expected after -c"),
     ("-D FORWARD -j DROP", "of commands, -A -I -N -P -F -X are read"),
     ("-I FORWARD 3 -j DROP", "FORWARD has 0 rules; cannot insert as 3"),
     ("-A", "a chain was expected after -A"),
     ("[1:x] -A FORWARD", "'[packets:bytes]' was expected"),
     (":FORWARD ACCEPT [0:0]", "chain FORWARD stands twice, first at save:3"),
     (":NEW MAYBE [0:0]", "bad policy 'MAYBE'"),
+    (":NEW - [0:0] x", "':CHAIN POLICY [packets:bytes]' was expected"),
     (":NEW", "':CHAIN POLICY [packets:bytes]' was expected"),
     ("*filter", "table filter stands twice, first at save:1; one save expected"),
     ("root@node:~# iptables-save", "'*TABLE', ':CHAIN POLICY', '-A CHAIN …'"),
