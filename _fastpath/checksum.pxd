@@ -40,3 +40,6 @@ cdef inline uint16_t checksum_replace_address(uint16_t check, addr_t old,
 cdef inline uint64_t checksum_pseudo(addr_t src, addr_t dst, uint8_t proto,
                                      uint32_t length) noexcept nogil:
     return checksum_add_address(checksum_add_address(0, src), dst) + proto + length
+
+# SCTP's checksum (RFC 9260, appendix A), as the number that is stored little-endian.
+cdef uint32_t crc32c(const uint8_t* data, size_t size) noexcept nogil

@@ -10,6 +10,18 @@ cdef uint64_t checksum_add(uint64_t sum, const uint8_t* data, size_t size) noexc
     return sum
 
 
+cdef uint32_t crc32c(const uint8_t* data, size_t size) noexcept nogil:
+    # Bit by bit: SCTP through NAT is rare, and a table would be one more thing to trust.
+    cdef uint32_t crc = 0xFFFFFFFFu
+    cdef size_t i
+    cdef int bit
+    for i in range(size):
+        crc ^= data[i]
+        for bit in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78u if crc & 1 else 0)
+    return ~crc
+
+
 def checksum(const uint8_t[::1] data not None):
     """Checksum of `data`, 0-65535.  Zero over data that includes a correct checksum."""
     return checksum_finish(checksum_add(0, &data[0] if data.shape[0] else NULL, data.shape[0]))

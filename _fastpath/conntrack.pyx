@@ -42,7 +42,6 @@ from _fastpath.packet cimport (
 from _fastpath.reason cimport (
     CONNTRACK_CLASH,
     CONNTRACK_FULL,
-    FRAGMENT_UNMODELLED,
 )
 from _fastpath.state cimport (
     CT_ESTABLISHED,
@@ -581,8 +580,6 @@ cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil:
     cdef int outcome = 0
     if packet.is_tracked:
         return 0                        # looped back, or untracked by a rule
-    if packet.is_fragment:
-        return FRAGMENT_UNMODELLED
     packet.is_tracked = 1
     packet.ctinfo = CT_INVALID
     if not packet_tuple(packet, node, &tuple) or refused(packet, here):

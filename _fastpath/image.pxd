@@ -19,6 +19,7 @@ cpdef enum HookKind:
     ENTRY_CONNTRACK = 1     # nf_conntrack_in
     ENTRY_NAT = 2           # nf_nat_inet_fn, with the nat table's base chain if it has one
     ENTRY_CONFIRM = 3       # nf_confirm
+    ENTRY_DEFRAG = 4        # ipv4_conntrack_defrag: fragments are put together before any rule
 
 cpdef enum DeviceKind:
     DEVICE_WIRE = 0         # leads out of the node: a physical device, or one treated as such

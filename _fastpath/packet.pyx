@@ -12,6 +12,7 @@ from _fastpath.checksum cimport (
     checksum_pseudo,
     checksum_replace,
     checksum_replace_address,
+    crc32c,
 )
 from _fastpath.reason cimport CAPTURE_CUT, FRAME_TOO_SHORT, IP_CHECKSUM_WRONG, IP_HEADER_INVALID
 
@@ -250,7 +251,7 @@ cdef void replace_address(packet_t* packet, addr_t old, addr_t new, uint32_t at4
         return                                  # RFC 768: no checksum
     else:
         check = checksum_replace_address(check, old, new)
-        if check == 0 and packet.proto == PROTO_UDP:
+        if check == 0 and (packet.proto == PROTO_UDP or packet.proto == PROTO_UDPLITE):
             check = 0xFFFF                      # CSUM_MANGLED_0
         store16(field, check)
 
@@ -260,6 +261,20 @@ cdef inline uint16_t address_sum(addr_t address) noexcept nogil:
                          + (address.lo >> 32) + (address.lo & 0xFFFFFFFFu))
 
 
+cdef void finish_sctp(packet_t* packet) noexcept nogil:
+    """Computed anew, right or wrong before (nf_nat_proto.c, sctp_manip_pkt)."""
+    cdef uint8_t* header = packet.frame + packet.l4
+    cdef uint32_t crc
+    if not is_whole(packet):
+        return
+    memset(header + 8, 0, 4)
+    crc = crc32c(header, transport_length(packet))
+    header[8] = <uint8_t>crc
+    header[9] = <uint8_t>(crc >> 8)
+    header[10] = <uint8_t>(crc >> 16)
+    header[11] = <uint8_t>(crc >> 24)
+
+
 cdef void replace_word(packet_t* packet, uint32_t at, uint16_t new) noexcept nogil:
     """A 16-bit word of the transport header, and the checksum over it."""
     cdef uint8_t* word = packet.frame + packet.l4 + at
@@ -267,13 +282,16 @@ cdef void replace_word(packet_t* packet, uint32_t at, uint16_t new) noexcept nog
     cdef uint16_t check
     cdef uint16_t old = load16(word)
     store16(word, new)
+    if packet.proto == PROTO_SCTP:
+        finish_sctp(packet)
+        return
     if field == NULL or packet.checksum == CHECKSUM_PARTIAL:
         return                                  # a partial sum covers no transport header
     check = load16(field)
     if check == 0 and packet.proto == PROTO_UDP:
         return
     check = checksum_replace(check, old, new)
-    if check == 0 and packet.proto == PROTO_UDP:
+    if check == 0 and (packet.proto == PROTO_UDP or packet.proto == PROTO_UDPLITE):
         check = 0xFFFF
     store16(field, check)
 

@@ -133,6 +133,7 @@ from _fastpath.reason cimport (
     FLOODED,
     FORWARDED,
     FORWARDING_DISABLED,
+    FRAGMENT_UNMODELLED,
     FRAGMENTATION_NEEDED,
     FRAGMENTATION_UNMODELLED,
     FRAME_TOO_SHORT,
@@ -295,8 +296,10 @@ cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
         else:
             if entry.kind == ENTRY_CONNTRACK:
                 reason = conntrack_in(walk, hook)
-            else:
+            elif entry.kind == ENTRY_CONFIRM:
                 reason = conntrack_confirm(walk)
+            else:
+                reason = FRAGMENT_UNMODELLED if walk.packet.is_fragment else 0
             if reason:
                 return drop(walk, <uint16_t>reason)
         if outcome == WALK_ACCEPT:

@@ -21,7 +21,7 @@ NO_CHAIN = 0xFFFFFFFF
 
 # enum nf_ip_hook_priorities
 PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
-CONNTRACK_PRIORITY, CONFIRM_PRIORITY = -200, 2**31 - 1
+DEFRAG_PRIORITY, CONNTRACK_PRIORITY, CONFIRM_PRIORITY = -400, -200, 2**31 - 1
 NAT_PRIORITIES = {"PREROUTING": -100, "OUTPUT": -100, "INPUT": 100, "POSTROUTING": 100}
 
 # What makes a network namespace track connections: nf_ct_netns_get callers.
@@ -124,6 +124,7 @@ def _table_entries(
 
 def _conntrack_entries(hook: str) -> Iterator[HookRow]:
     if hook in ("PREROUTING", "OUTPUT"):
+        yield (DEFRAG_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_DEFRAG), 0, 0)
         yield (CONNTRACK_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_CONNTRACK), 0, 0)
     if hook in ("INPUT", "POSTROUTING"):
         yield (CONFIRM_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_CONFIRM), 0, 0)
