@@ -34,33 +34,41 @@ class Made(NamedTuple):
 def reject(path: Path, node: Node, packet: Packet, reject_with: str) -> Ended:
     """The REJECT target."""
     if reject_with == "tcp-reset":
-        _reset(path, node, packet)
-    elif icmp.is_checksum_right(packet):
-        error(path, node, packet, dict.fromkeys((4, 6), icmp.REJECTS[reject_with]))
-    return Ended(Verdict.REJECTED, Reason.NETFILTER_REJECT)
+        return _ended(_reset(path, node, packet), Reason.NETFILTER_REJECT)
+    if not icmp.is_checksum_right(packet):
+        return _ended(False, Reason.NETFILTER_REJECT)
+    what = dict.fromkeys((4, 6), icmp.REJECTS[reject_with])
+    return error(path, node, packet, what, Reason.NETFILTER_REJECT)
 
 
-def _reset(path: Path, node: Node, packet: Packet) -> None:
+def _ended(is_told: bool, reason: int) -> Ended:
+    """Whether its sender is told makes the verdict."""
+    return Ended(Verdict.REJECTED if is_told else Verdict.DROPPED, reason)
+
+
+def _reset(path: Path, node: Node, packet: Packet) -> bool:
     """nf_send_reset.  A frame that came by a bridge port is answered there, past all hooks,
     as if its own destination answered."""
     kind = forwarding.address_type(node, packet.dst)
     if not icmp.may_reset(packet) or kind in ("broadcast", "multicast"):
-        return
+        return False
     made, out = icmp.reset(packet, node.default_ttl), None
     conntrack.attach(made, packet)
     if packet.bridge_port is not None:
         made.ether_dst, made.ether_src = packet.ether_src, packet.ether_dst
         out = path.topology.device(node.name, packet.bridge_port)
-    _queue(path, Made(node, Generated.GENERATED_TCP_RESET, made, out))
+    return _queue(path, Made(node, Generated.GENERATED_TCP_RESET, made, out))
 
 
-def error(path: Path, node: Node, packet: Packet, what: Mapping[int, icmp.Error]) -> None:
-    """icmp_send: an error about a packet that goes no further, unless it may not be told, or
-    there is no way back.  `what` is by family."""
+def error(
+    path: Path, node: Node, packet: Packet, what: Mapping[int, icmp.Error], reason: int
+) -> Ended:
+    """icmp_send: the end of a packet that goes no further, and an error about it, unless its
+    sender may not be told, or there is no way back.  `what` is by family."""
     kind = forwarding.address_type(node, packet.dst)
     src = _error_source(node, packet, kind)
     if src is None or not icmp.may_answer(packet, kind) or path.made == MOST_MADE:
-        return
+        return _ended(False, reason)
     ip_id = 0
     if packet.family == 4:
         ip_id = path.choices.ip_id(node.name, packet.fields)
@@ -68,17 +76,16 @@ def error(path: Path, node: Node, packet: Packet, what: Mapping[int, icmp.Error]
     made = icmp.error(packet, what[packet.family], src, node.default_ttl, ip_id)
     conntrack.attach(made, packet)
     generated = icmp.generated_kind(packet.family, what[packet.family])
-    _queue(path, Made(node, generated, made, None))
+    return _ended(_queue(path, Made(node, generated, made, None)), reason)
 
 
 def _error_source(node: Node, packet: Packet, kind: str) -> Address | None:
     """The address that was asked for, if it is this node's; else what the way back says."""
-    if kind == "local":
-        return packet.dst
-    back = forwarding.lookup(node, forwarding.Query(packet.src))
-    if back is None or back.type in forwarding.REFUSALS:
+    try:
+        back = forwarding.check_route(forwarding.lookup(node, forwarding.Query(packet.src)))
+    except Ended:
         return None
-    return forwarding.source_address(node, back, packet.src)
+    return packet.dst if kind == "local" else forwarding.source_address(node, back, packet.src)
 
 
 def arp_reply(path: Path, device: Device, packet: Packet) -> None:
@@ -89,8 +96,10 @@ def arp_reply(path: Path, device: Device, packet: Packet) -> None:
         _queue(path, Made(node, Generated.GENERATED_ARP_REPLY, made, device))
 
 
-def _queue(path: Path, made: Made) -> None:
-    if path.made < MOST_MADE:
-        path.made += 1
-        made.packet.is_generated = True
-        path.pending.append(made)
+def _queue(path: Path, made: Made) -> bool:
+    if path.made == MOST_MADE:
+        return False
+    path.made += 1
+    made.packet.is_generated = True
+    path.pending.append(made)
+    return True

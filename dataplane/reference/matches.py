@@ -110,21 +110,17 @@ def _always(place: Place, options: Options, packet: Packet) -> bool:
 
 def _ports(place: Place, options: Options, packet: Packet) -> bool:
     """udp, udplite, sctp."""
-    if not _has_ports(packet):
+    if not _has_header(packet):
         return False
     return all(_matches_ports(option, packet) for option in options)
 
 
 def _tcp(place: Place, options: Options, packet: Packet) -> bool:
-    if not _has_ports(packet):
+    if packet.transport.fragment_offset == 1:  # would overwrite the flags (RFC 1858)
+        raise dropped(Reason.NETFILTER_DROP)
+    if not _has_header(packet):
         return False
     return all(_matches_tcp(option, packet) for option in options)
-
-
-def _has_ports(packet: Packet) -> bool:
-    if packet.transport.fragment_offset == 1:  # would overwrite the header (RFC 1858)
-        raise dropped(Reason.NETFILTER_DROP)
-    return _has_header(packet)
 
 
 def _has_header(packet: Packet) -> bool:

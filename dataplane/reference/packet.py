@@ -54,7 +54,6 @@ class Packet:
         self.is_quoted = False  # what an ICMP error holds of it
         self.is_prerouted = False  # it met PREROUTING at a bridge
         self.is_generated = False  # made by a node, not injected
-        self.entered_mtu: int | None = None  # of the device by which it entered this node
         self.is_gso = False  # several segments that the sender's device would cut apart
         self.encapsulations = 0
         self.bridge_port: str | None = None  # whose netfilter hooks it met on entry
@@ -67,7 +66,7 @@ class Packet:
 
     def forget(self) -> None:
         """What nf_reset_ct and skb_scrub_packet clear."""
-        self.connection = self.ctinfo = self.bridge_port = self.entered_mtu = None
+        self.connection = self.ctinfo = self.bridge_port = None
         self.has_sender = self.is_prerouted = False
 
     # Ethernet.

@@ -156,7 +156,6 @@ class Path:
         self.tap(device, packet, outgoing=False)
         if len(packet.frame) < 14:
             raise dropped(Reason.FRAME_TOO_SHORT)
-        packet.entered_mtu = device.link.mtu
         if arrival.is_looped:
             self.hook("PREROUTING", self.node_of(device), packet, in_device=device)
             return self.local_in(device, packet)
@@ -199,7 +198,7 @@ class Path:
             forwarding.check_input(node, device.name, packet, route)
         except Ended as end:
             if end.reason in ANSWERS:
-                answers.error(self, node, packet, ANSWERS[end.reason])
+                raise answers.error(self, node, packet, ANSWERS[end.reason], end.reason) from None
             raise
         if route is None or forwarding.is_for_node(packet, route):
             return self.local_in(device, packet)
@@ -221,11 +220,14 @@ class Path:
         TTL that the next node will."""
         node, out = self.node_of(device), self._out_device(device.node, route)
         if packet.ttl <= 1:
-            answers.error(self, node, packet, icmp.TIME_EXCEEDED)
-            raise dropped(Reason.TTL_EXPIRED)
-        if self._is_too_long(packet, out) and packet.dont_fragment:
-            answers.error(self, node, packet, icmp.too_big(out.link.mtu))
-            raise dropped(Reason.FRAGMENTATION_NEEDED)
+            raise answers.error(self, node, packet, icmp.TIME_EXCEEDED, Reason.TTL_EXPIRED)
+        if packet.protocol == TCP and packet.ip_length > device.link.mtu:
+            # Too long already for the device it came by: it never was one frame.  Its sender
+            # left it to a device to be cut up (GSO), and so may we, whatever carries it.
+            packet.is_gso = True
+        if packet.ip_length > out.link.mtu and packet.dont_fragment and not packet.is_gso:
+            what = icmp.too_big(out.link.mtu)
+            raise answers.error(self, node, packet, what, Reason.FRAGMENTATION_NEEDED)
         before = packet.ttl
         packet.set_ttl(before - 1)
         self.trace.event(EventKind.EVENT_TTL, before, packet.ttl)
@@ -268,24 +270,25 @@ class Path:
         looks_at_marks = any(rule.fwmark is not None for rule in node.rules)
         return packet.dst != dst or (looks_at_marks and packet.mark != mark)
 
-    def _is_too_long(self, packet: Packet, out: Device) -> bool:
-        """Longer than the device takes.  A TCP segment that was too long already for the
-        device it came by never was one frame: its sender left it to a device to be cut up
-        (GSO), and so may we.  The same goes for what it is carried in."""
-        if packet.protocol == TCP and packet.ip_length > (packet.entered_mtu or 0):
-            packet.is_gso = True
-        return packet.ip_length > out.link.mtu and not packet.is_gso
-
     def ip_output(self, out: Device, packet: Packet, route: Route) -> Arrival:
         """ip_finish_output2: the next hop's MAC address, and the Ethernet header."""
-        if self._is_too_long(packet, out):
-            raise unknown(Reason.FRAGMENTATION_UNMODELLED)
-        before = packet.ether_dst, packet.ether_src
+        self._check_size(out, packet)
+        before = packet.ether_src, packet.ether_dst
         packet.ether_dst = self._next_mac(out, packet, route)
         packet.ether_src = out.link.mac or NO_MAC
-        self.ether_event(EventKind.EVENT_ETHER_DST, before[0], packet.ether_dst)
-        self.ether_event(EventKind.EVENT_ETHER_SRC, before[1], packet.ether_src)
+        self.ether_event(EventKind.EVENT_ETHER_SRC, before[0], packet.ether_src)
+        self.ether_event(EventKind.EVENT_ETHER_DST, before[1], packet.ether_dst)
         return self.send(out, packet)
+
+    def _check_size(self, out: Device, packet: Packet) -> None:
+        """What the node's own TCP hands down is cut to size by its device."""
+        if packet.ip_length <= out.link.mtu or packet.is_gso:
+            return
+        if packet.has_sender and packet.protocol == TCP:
+            return
+        if packet.has_sender and packet.family == 4 and packet.dont_fragment:
+            raise dropped(Reason.FRAGMENTATION_NEEDED)
+        raise unknown(Reason.FRAGMENTATION_UNMODELLED)
 
     def _next_mac(self, out: Device, packet: Packet, route: Route) -> str:
         if out.link.link_type != "ether":
@@ -314,6 +317,9 @@ class Path:
         self.packet, self.node = packet, device.node
         if not device.link.is_up:
             raise dropped(Reason.DEVICE_DOWN)
+        if device.kind == Kind.LOOPBACK:  # loopback_xmit: received where it was sent
+            packet.has_sender = False
+            return Arrival(device, packet, is_looped=True)
         if device.kind == Kind.BRIDGE:
             return bridge.bridge_output(self, device, packet)
         if device.kind == Kind.VXLAN:
@@ -324,9 +330,6 @@ class Path:
         """The frame leaves the node, and meets what is behind the device."""
         self.trace.step(StepKind.STEP_DEVICE_OUT, device.node, name=device.name)
         self.tap(device, packet, outgoing=True)
-        if device.kind == Kind.LOOPBACK:
-            packet.has_sender = False
-            return Arrival(device, packet, is_looped=True)
         conntrack.abandon(self.node_of(device), packet)
         packet.forget()
         packet.mark = 0
