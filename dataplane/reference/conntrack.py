@@ -19,7 +19,7 @@ from dataplane.reference.conntrack_table import (
 from dataplane.reference.conntrack_tcp import Segment, TcpState
 from dataplane.reference.node import Node
 from dataplane.reference.packet import ETHER_SIZE, ICMP, ICMPV6, TCP, TRANSPORT_SIZES, UDP, Packet
-from dataplane.reference.steps import dropped, unknown
+from dataplane.reference.steps import dropped
 
 SECOND = 10**9
 ICMP_ERRORS = frozenset((3, 4, 5, 11, 12))
@@ -34,10 +34,8 @@ def track(node: Node, packet: Packet, now_ns: int, arrives: bool) -> CtInfo | No
 
     arrives  it came by a device: checksums are looked at then only
     returns  what was found; None if the packet had been looked at already, or is not to be
-    raises   Ended when the table is full, or for a fragment
+    raises   Ended when the table is full
     """
-    if packet.is_fragment:
-        raise unknown(Reason.FRAGMENT_UNMODELLED)
     if packet.ctinfo is not None:
         return None
     if _is_untracked_icmp(packet):

@@ -1,20 +1,24 @@
 """What stands at a netfilter hook, in the order of its priority.
 
-raw -300 · conntrack -200 · mangle -150 · destination NAT -100 · filter 0 · security 50
-· source NAT 100 · conntrack's confirmation, last
+defragmentation -400 · raw -300 · conntrack -200 · mangle -150 · destination NAT -100
+· filter 0 · security 50 · source NAT 100 · conntrack's confirmation, last
 """
 
+from _fastpath.reason import Reason
 from _fastpath.trace import StepKind
 from dataplane.reference import conntrack, nat, netfilter
 from dataplane.reference.conntrack_table import CtInfo
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
+from dataplane.reference.steps import unknown
 
 
 def run(place: Place, packet: Packet) -> None:
     """Raises Ended, or netfilter.Rejected."""
     rules = netfilter.ruleset(place.node.state, place.family)
     is_tracked = place.node.is_tracked[place.family]
+    if is_tracked and packet.is_fragment and place.hook in ("PREROUTING", "OUTPUT"):
+        raise unknown(Reason.FRAGMENT_UNMODELLED)  # conntrack puts them together
     for table in netfilter.BEFORE_CONNTRACK:
         _walk_table(place, table, packet)
     if is_tracked and place.hook in ("PREROUTING", "OUTPUT"):
