@@ -111,7 +111,7 @@ def write_node(state: NodeState, path: str | Path, counters: bool = False) -> No
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file, text in _texts(state, counters).items():
+        for file, text in texts(state, counters).items():
             if text:
                 _replace(folder / file, text)
             else:
@@ -120,7 +120,7 @@ def write_node(state: NodeState, path: str | Path, counters: bool = False) -> No
         raise UsageError(f"cannot write node {state.name}: {error}") from None
 
 
-def _texts(state: NodeState, counters: bool) -> dict[str, str]:
+def texts(state: NodeState, counters: bool = False) -> dict[str, str]:
     """File to text; "" where there is nothing to hold."""
     routes4 = [route for route in state.routes if route.dst.version == 4]
     routes6 = [route for route in state.routes if route.dst.version == 6]
