@@ -6,7 +6,7 @@ for example.
 """
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 
 from dataplane.node import iptables_forms as forms
 from dataplane.node.iptables_names import (
@@ -115,7 +115,6 @@ TARGET_FORMS: dict[str, dict[str, Form]] = {
 }
 
 
-@lru_cache(maxsize=1 << 16)
 def normal_options(
     name: str, options: tuple[Option, ...], is_target: bool, family: int
 ) -> tuple[Option, ...]:
@@ -129,8 +128,8 @@ def normal_options(
     completed = COMPLETIONS.get(name)
     if completed:
         found = completed(found, family or 4)
-    order = list((TARGETS if is_target else MATCHES).get(name, ()))
-    if name != "policy":  # whose elements, between one --next and another, have their own order
+    if len(found) > 1 and name != "policy":  # whose elements have an order of their own
+        order = list((TARGETS if is_target else MATCHES).get(name, ()))
         found.sort(key=lambda option: _place(option.name, order))
     return tuple(found)
 

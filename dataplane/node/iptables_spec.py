@@ -7,7 +7,7 @@ or `-d` makes one rule per pair of addresses.
 from functools import lru_cache
 
 from dataplane.errors import ParseError, Source
-from dataplane.node.iptables_draft import Draft, Extension
+from dataplane.node.iptables_draft import Draft
 from dataplane.node.iptables_extensions import read_option
 from dataplane.node.iptables_header import HEADER
 from dataplane.node.iptables_normal import normal_options
@@ -47,12 +47,14 @@ def _read(draft: Draft) -> None:
 
 
 def _rules(draft: Draft, source: Source) -> list[Rule]:
-    matches = tuple(
-        _match(extension.name, tuple(extension.options), draft.family)
-        for extension in draft.opened
-        if not extension.is_target
-    )
-    target = next((_target(x, draft.family) for x in draft.opened if x.is_target), None)
+    matches: list[Match] = []
+    target = None
+    for extension in draft.opened:
+        options = tuple(extension.options)
+        if extension.is_target:
+            target = _target(extension.name, options, extension.goto, draft.family)
+        else:
+            matches.append(_match(extension.name, options, draft.family))
     return [
         Rule(
             src,
@@ -61,7 +63,7 @@ def _rules(draft: Draft, source: Source) -> list[Rule]:
             draft.out_interface,
             draft.protocol,
             draft.fragment,
-            matches,
+            tuple(matches),
             target,
             *draft.counters,
             source,
@@ -71,11 +73,15 @@ def _rules(draft: Draft, source: Source) -> list[Rule]:
     ]
 
 
-@lru_cache(maxsize=1 << 16)
+# The same few matches and targets stand in most rules; each is made once.
+_cached = lru_cache(maxsize=1 << 16)
+
+
+@_cached
 def _match(name: str, options: tuple[Option, ...], family: int) -> Match:
     return Match(name, normal_options(name, options, False, family))
 
 
-def _target(extension: Extension, family: int) -> Target:
-    options = normal_options(extension.name, tuple(extension.options), True, family)
-    return Target(extension.name, options, extension.goto)
+@_cached
+def _target(name: str, options: tuple[Option, ...], goto: bool, family: int) -> Target:
+    return Target(name, normal_options(name, options, True, family), goto)
