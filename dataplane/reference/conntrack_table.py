@@ -100,7 +100,8 @@ class ConntrackTable:
 
     def add(self, connection: Connection) -> None:
         self.connections.append(connection)
-        for direction in (REPLY, ORIGINAL):
+        # The reply goes in front: where a host talks to its own port, that one is found.
+        for direction in (ORIGINAL, REPLY):
             self._by_tuple[connection.tuples[direction]] = connection, direction
 
     def remove(self, connection: Connection) -> None:
