@@ -9,6 +9,7 @@ from dataplane.node.state import Address, ConntrackEntry, NodeState
 from dataplane.reference.choice import Choices
 from dataplane.reference.conntrack_listing import listing
 from dataplane.reference.headers import refusal
+from dataplane.reference.neighbour import hear
 from dataplane.reference.node import Node
 from dataplane.reference.packet import Packet
 from dataplane.reference.path import Arrival, Path
@@ -44,6 +45,7 @@ class Record:
     end_sport: int = 0
     end_dport: int = 0
     end_ttl: int = 0
+    end_frame: bytes = field(default=b"", repr=False)
 
 
 class Engine:
@@ -86,6 +88,7 @@ class Engine:
             path.trace.events,
             path.trace.taps,
             length=max(len(frame), length),
+            end_frame=bytes(last.frame),
         )
         _fill(record, before, _fields(last), last)
         return record
@@ -100,7 +103,9 @@ class Engine:
     def _enter(self, path: Path, packet: Packet, entry: Place) -> Arrival:
         node, device = entry
         if device is not None:
-            return Arrival(self.topology.device(node, device), packet)
+            arrives_at = self.topology.device(node, device)
+            hear(self.topology, self.nodes[node], arrives_at, packet)
+            return Arrival(arrives_at, packet)
         path.packet = packet
         if not packet.family:
             raise dropped(Reason.UNHANDLED_PROTOCOL)

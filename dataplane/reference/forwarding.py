@@ -1,10 +1,10 @@
-"""Where an IP packet goes: routing rules and tables, source addresses, neighbours."""
+"""Where an IP packet goes: routing rules and tables, source addresses."""
 
 from ipaddress import IPv4Address, ip_network
 from typing import NamedTuple
 
 from _fastpath.reason import Reason
-from dataplane.node.state import Address, InterfaceAddress, Neighbour, Network, Route, RoutingRule
+from dataplane.node.state import Address, InterfaceAddress, Network, Route, RoutingRule
 from dataplane.reference.lpm import holds, longest
 from dataplane.reference.node import Node
 from dataplane.reference.packet import Packet
@@ -216,16 +216,3 @@ def _global_addresses(node: Node, like: Address) -> list[InterfaceAddress]:
 def _on_link(address: InterfaceAddress, next_hop: Address) -> bool:
     bits = address.local.max_prefixlen - address.prefixlen
     return int(address.local) >> bits == int(next_hop) >> bits
-
-
-# Neighbours.
-
-
-def neighbour(node: Node, device: str, next_hop: Address) -> Neighbour | None:
-    """The entry, if it is resolved.  Raises Ended if it says that nobody answers."""
-    for entry in node.state.neighbours:
-        if entry.dev == device and entry.dst == next_hop:
-            if "FAILED" in entry.state:
-                raise dropped(Reason.NEIGHBOUR_FAILED)
-            return entry if entry.lladdr else None
-    return None

@@ -8,6 +8,11 @@ from dataplane.reference.steps import Ended, dropped, unknown
 
 def refusal(packet: Packet) -> Ended | None:
     """Why the packet of an IP EtherType goes no further; None if it does."""
+    return header_refusal(packet) or _cut(packet)
+
+
+def header_refusal(packet: Packet) -> Ended | None:
+    """The same for the IP header alone."""
     fixed = HEADER_SIZES[packet.family]
     if packet.length < ETHER_SIZE + fixed:
         return dropped(Reason.IP_HEADER_INVALID)
@@ -15,7 +20,7 @@ def refusal(packet: Packet) -> Ended | None:
         return unknown(Reason.CAPTURE_CUT)
     if packet.frame[ETHER_SIZE] >> 4 != packet.family:
         return dropped(Reason.IP_HEADER_INVALID)
-    return (_refusal4(packet) if packet.family == 4 else _refusal6(packet)) or _cut(packet)
+    return _refusal4(packet) if packet.family == 4 else _refusal6(packet)
 
 
 def _refusal4(packet: Packet) -> Ended | None:

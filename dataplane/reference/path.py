@@ -28,6 +28,7 @@ from dataplane.reference import (
     forwarding,
     hooks,
     icmp,
+    neighbour,
     netfilter,
     tunnel,
     vxlan,
@@ -301,16 +302,11 @@ class Path:
 
     def resolve(self, node: Node, device: Device, next_hop: Address) -> str:
         """The next hop's MAC address."""
-        entry = forwarding.neighbour(node, device.name, next_hop)
-        if entry is not None and entry.lladdr is not None:
-            name = f"{entry.dst} dev {entry.dev} lladdr {entry.lladdr}"
-            family = entry.dst.version
-            self.trace.step(StepKind.STEP_NEIGHBOUR, node.name, family=family, name=name)
-            return entry.lladdr
-        asked = self.topology.asked(device, next_hop)
-        if asked is None:
-            raise unknown(Reason.NEIGHBOUR_UNKNOWN)
-        return asked
+        mac, entry = neighbour.resolve(self.topology, node, device, next_hop)
+        if entry:
+            family = next_hop.version
+            self.trace.step(StepKind.STEP_NEIGHBOUR, node.name, family=family, name=entry)
+        return mac
 
     def send(self, device: Device, packet: Packet) -> Arrival:
         """dev_queue_xmit."""

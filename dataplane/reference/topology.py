@@ -56,6 +56,7 @@ class Topology:
             place: list(_hosts(nodes[place[0]], device, self._macs()))
             for place, device in self.devices.items()
         }
+        self.heard: dict[tuple[int, Address], str] = {}  # (wire, address): MAC of a sender
         self._addresses = {
             (node, address.dev, address.local)
             for node, state in nodes.items()
@@ -90,17 +91,8 @@ class Topology:
             if other is not device and segment is not None and self.wires.get(place) == segment:
                 yield other
 
-    def asked(self, device: Device, address: Address) -> str | None:
-        """The MAC address that ARP on `device` would have found."""
-        for other in self.wire_mates(device):
-            if (other.node, other.name, address) in self._addresses:
-                return other.link.mac
-        places = [device, *(self.ports(device) if device.kind == Kind.BRIDGE else [])]
-        for place in places:
-            for host in self.hosts[place.node, place.name]:
-                if address in host.addresses:
-                    return host.mac
-        return None
+    def has_address(self, device: Device, address: Address) -> bool:
+        return (device.node, device.name, address) in self._addresses
 
 
 def with_loopback(links: tuple[Link, ...]) -> tuple[Link, ...]:
