@@ -84,10 +84,17 @@ class EndObject(msgspec.Struct):
     ttl: int
 
 
-class PacketObject(msgspec.Struct, rename={"from_": "from"}):
+class PacketObject(msgspec.Struct):
+    """Which packet it is."""
+
     file: str
     packet: int
     time: str
+
+
+class FateObject(msgspec.Struct, rename={"from_": "from"}):
+    """What all packets have in common that look and fare alike."""
+
     flow: int | None
     reply: bool
     protocol: str
@@ -124,17 +131,20 @@ class JsonLines:
 
     def line(self, record: Record, caption: Caption, path: int | None = None) -> bytes:
         """One line, with its end.  `path` is the number that all records of this path have."""
-        return self._encode(self._packet(record, caption, path)) + b"\n"
+        return self.joined(caption, self.fate(record, caption, path))
 
-    def _packet(self, record: Record, caption: Caption, path: int | None) -> PacketObject:
+    def joined(self, caption: Caption, fate: bytes) -> bytes:
+        """The line of a packet that fares as another one did."""
+        packet = PacketObject(_clean(caption.file), caption.number, rfc3339(caption.time_ns))
+        return b"%b,%b\n" % (self._encode(packet)[:-1], fate[1:])
+
+    def fate(self, record: Record, caption: Caption, path: int | None = None) -> bytes:
+        """An object with all keys but those that say which packet it is."""
         describer = self._describer
         has_ports = record.proto in WITH_PORTS and record.family
         is_icmp = record.proto in (ICMP, ICMPV6) and record.family
         node, device = record.place
-        return PacketObject(
-            file=caption.file,
-            packet=caption.number,
-            time=rfc3339(caption.time_ns),
+        found = FateObject(
             flow=caption.flow,
             reply=caption.is_reply,
             protocol=vocabulary.protocol(record.proto) if record.family else "",
@@ -151,28 +161,16 @@ class JsonLines:
             verdict=Verdict(record.verdict).name,
             reason=Reason(record.reason).name,
             skb_drop_reason=reasons.skb_drop_reason(record.reason) or None,
-            node=node or None,
-            device=device,
+            node=_clean(node) or None,
+            device=_clean(device) if device else None,
             at=_name(describer.end(record)),
             length=record.length,
             end=_end(record),
             steps=self._steps(record, path),
-            changes=[
-                ChangeObject(each.step, each.what, each.before, each.after)
-                for each in changes(record)
-            ],
-            draws=[
-                DrawObject(
-                    each.step,
-                    each.value,
-                    each.probability,
-                    each.chain,
-                    each.number,
-                    each.matched,
-                )
-                for each in draws(record, describer.rules)
-            ],
+            changes=_changes(record),
+            draws=_draws(record, describer),
         )
+        return self._encode(found)
 
     def _steps(self, record: Record, path: int | None) -> msgspec.Raw:
         known = self._paths.get(path) if path is not None else None
@@ -192,22 +190,22 @@ class JsonLines:
             name = nat_word(record.steps, index)
         else:
             name = step.name or step_words(step)
-        return StepObject(kind, step.node, name=_clean(name))
+        return StepObject(kind, _clean(step.node), name=_clean(name))
 
     def _rule(self, kind: str, step: Step) -> StepObject:
         rules = self._describer.rules
         behind = rules.behind(step)
         return StepObject(
             kind,
-            step.node,
+            _clean(step.node),
             step.family,
-            step.table,
-            step.chain,
+            _clean(step.table),
+            _clean(step.chain),
             step.number,
-            rules.target(step),
+            _clean(rules.target(step)),
             _clean(rules.text(step)),
-            behind.name if behind else "",
-            str(behind.source) if behind and behind.source is not NOWHERE else "",
+            _clean(behind.name) if behind else "",
+            _clean(str(behind.source)) if behind and behind.source is not NOWHERE else "",
         )
 
 
@@ -218,6 +216,19 @@ def rfc3339(time_ns: int) -> str:
 @lru_cache(1024)
 def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def _changes(record: Record) -> list[ChangeObject]:
+    return [ChangeObject(each.step, each.what, each.before, each.after) for each in changes(record)]
+
+
+def _draws(record: Record, describer: Describer) -> list[DrawObject]:
+    return [
+        DrawObject(
+            each.step, each.value, each.probability, _clean(each.chain), each.number, each.matched
+        )
+        for each in draws(record, describer.rules)
+    ]
 
 
 def _end(record: Record) -> EndObject:
@@ -236,9 +247,11 @@ def _address(address: Address | None) -> str | None:
 
 
 def _name(named: Named | None) -> str | None:
-    return named.name if named else None
+    return _clean(named.name) if named else None
 
 
 def _clean(text: str) -> str:
-    """Comments of rules may hold any bytes; JSON holds Unicode."""
+    """Names from dumps and comments of rules may hold any bytes; JSON holds Unicode."""
+    if text.isascii():
+        return text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -24,8 +24,9 @@ from dataplane.trace.vocabulary import GENERATED
 HEADLINE = 56  # columns
 PATHS_KEPT = 1 << 16
 PLAIN = (Verdict.DELIVERED, Verdict.FORWARDED)  # need no reason
-SOURCE, DESTINATION, SERVICE, END = "\0source", "\0destination", "\0service", "\0end"
-GAPS = frozenset((SOURCE, DESTINATION, SERVICE, END))
+ARROW = " › "
+SOURCE, DESTINATION, SERVICE, ENTRY = "\0source", "\0destination", "\0service", "\0entry"
+GAPS = frozenset((SOURCE, DESTINATION, SERVICE, ENTRY))
 
 
 class Way(NamedTuple):
@@ -43,16 +44,21 @@ class Lines:
 
     def line(self, record: Record, caption: Caption, path: int | None = None) -> str:
         """Without its end.  `path` is the number that all records of this path have."""
+        return f"{self.head(caption)} {self.rest(record, path)}"
+
+    def head(self, caption: Caption, file: str = "") -> str:
+        """Which packet it is, and its direction."""
         arrow = "<" if caption.is_reply else ">"
-        return f"{caption.number:>6} {caption.seconds:>12.6f} {arrow} {self.rest(record, path)}"
+        return f"{file}{caption.number:>6} {caption.seconds:>12.6f} {arrow}"
 
     def rest(self, record: Record, path: int | None = None) -> str:
         """What all packets have in common that look and fare alike."""
         verdict = Verdict(record.verdict)
-        words = [f"{headline(record):<{HEADLINE}} ", self._way(record, path), f" {verdict.name}"]
+        ended = verdict.name
         if verdict not in PLAIN:
-            words.append(Reason(record.reason).name)
-        return " ".join(word for word in words if word)
+            ended += f" {Reason(record.reason).name}"
+        words = [f"{headline(record):<{HEADLINE}}", self._way(record, path), ended]
+        return "  ".join(filter(None, words))
 
     def _way(self, record: Record, path: int | None) -> str:
         way = self._ways.get(path) if path is not None else None
@@ -69,8 +75,7 @@ class Lines:
             return _end_of(record.end_dst, record.end_dport, record)
         if gap == SERVICE:
             named = self._describer.destination(record)
-            is_service = named is not None and "svc/" in named.name
-            return f" ({named.name})" if named and is_service else ""
+            return f" ({named.service})" if named and named.service else ""
         named = self._describer.source(record)
         return named.name if named else str(record.src)
 
@@ -83,17 +88,18 @@ def _way(record: Record, describer: Describer) -> Iterator[str]:
     """Start, nodes with what they changed, tunnels, end."""
     if not record.steps:
         return
-    entry = describer.entry(record)
-    yield entry.name if entry else END
+    if record.entry[1]:  # else a process of the first node sends it
+        entry = describer.entry(record)
+        yield from (entry.name if entry else ENTRY, ARROW)
     found = hops(record.steps, describer.rules.is_silent)
     for hop in found:
         if hop.is_generated:
             yield f" ⇠ {_made(record.steps[hop.sections[0].steps[0]])}"
             continue
-        yield f" › {hop.node}"
+        yield hop.node if hop is found[0] else ARROW + hop.node
         yield from _translations(record, hop)
         if any(section.kind == StepKind.STEP_ENCAPSULATE for section in hop.sections):
-            yield " › vxlan"
+            yield ARROW + "vxlan"
     yield from _place(record, describer)
 
 
@@ -120,7 +126,8 @@ def _place(record: Record, describer: Describer) -> Iterator[str]:
     device = record.place[1]
     if verdict in PLAIN:
         end = describer.end(record)
-        yield f" › {end.name if end and device else device or 'itself'}"
+        name = end.name if end and device else device
+        yield ARROW + (name or "local process")
         return
     rule = describer.last_rule(record)
     if rule and record.reason in (Reason.NETFILTER_DROP, Reason.NETFILTER_REJECT):

@@ -15,6 +15,7 @@ class Named(NamedTuple):
 
     name: str  # pod/default/client, svc/default/web:http, node/node-a
     source: Source = NOWHERE
+    service: str = ""  # the Service port behind it: svc/default/web:http
 
     def __str__(self) -> str:
         return f"{self.name}  {self.source}" if self.source is not NOWHERE else self.name
@@ -73,14 +74,15 @@ class Places:
         source = node.metadata.source if node else NOWHERE
         found = self._index.node_port(protocol, port)
         if found:
-            return Named(f"node/{name}:{port} ({service_named(*found).name})", source)
+            service = service_named(*found).name
+            return Named(f"node/{name}:{port} ({service})", source, service)
         return Named(f"node/{name}", source)
 
 
 def service_named(service: Service, port: ServicePort) -> Named:
     metadata = service.metadata
     name = f"svc/{metadata.namespace}/{metadata.name}:{port.name or port.port}"
-    return Named(name, metadata.source)
+    return Named(name, metadata.source, name)
 
 
 def _key(name: str) -> tuple[str, str]:

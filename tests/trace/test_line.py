@@ -42,7 +42,7 @@ def way(record: Record) -> str:
 def test_an_end_at_the_node_itself() -> None:
     steps = [at(StepKind.STEP_DEVICE_IN, A, "eth0"), at(StepKind.STEP_LOCAL_IN, A)]
     record = made(steps=steps, entry=(A, "eth0"), place=(A, None), reason=Reason.LOCAL_PROCESS)
-    assert way(record) == "pod/default/client › node-a › itself  DELIVERED"
+    assert way(record) == "pod/default/client › node-a › local process  DELIVERED"
 
 
 def test_a_start_that_has_no_name_is_its_address() -> None:

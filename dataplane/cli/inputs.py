@@ -1,0 +1,64 @@
+"""What is replayed on: a cluster from manifests, nodes from dumps, or both."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dataplane.cli.output import Warn
+from dataplane.cluster.load import load
+from dataplane.cluster.naming import Reference, resolve
+from dataplane.cluster.objects import Cluster
+from dataplane.control.program import program
+from dataplane.errors import UsageError
+from dataplane.node.folder import read_node
+from dataplane.node.state import Address, NodeState
+
+
+class Inputs(NamedTuple):
+    nodes: dict[str, NodeState]
+    cluster: Cluster | None  # None: only dumps were given, and nothing has a name but nodes
+
+    def reference(self, text: str) -> Reference:
+        """What `text` names.  Raises UsageError."""
+        return resolve(text, self.cluster or Cluster())
+
+    def addresses(self, texts: Sequence[str]) -> set[Address]:
+        """All addresses of what is named."""
+        return {address for text in texts for address in self.reference(text).addresses}
+
+
+def read(
+    files: Sequence[str], folders: Sequence[str], proxy_mode: str | None, warn: Warn
+) -> Inputs:
+    """Nodes of manifests, those of `NAME=FOLDER` in their place or beside them.
+
+    raises  DataplaneError of whatever is wrong with them
+    """
+    if not files and not folders:
+        raise UsageError("no cluster: give manifests (-f FILE) or nodes (--node NAME=FOLDER)")
+    cluster = load(files, warn) if files else None
+    nodes = program(cluster, proxy_mode=proxy_mode, warn=warn) if cluster else {}
+    for folder in folders:
+        name, path = _node_option(folder)
+        nodes[name] = read_node(name, path, warn)
+    return Inputs(nodes, cluster)
+
+
+def _node_option(text: str) -> tuple[str, str]:
+    name, sign, path = text.partition("=")
+    if not name or not sign or not path:
+        raise UsageError(f"--node {text!r}, but NAME=FOLDER was expected")
+    return name, path
+
+
+def place(text: str) -> tuple[str, str]:
+    """NODE:DEVICE, of --at."""
+    node, colon, device = text.partition(":")
+    if not node or not colon or not device:
+        raise UsageError(f"--at {text!r}, but NODE:DEVICE was expected")
+    return node, device
+
+
+def folder_name(node: str) -> str:
+    """A node's name as the name of a folder or part of a file's: it stays in its folder."""
+    name = "".join("_" if letter in "/\0" else letter for letter in node)
+    return f"_{name}" if name in ("", ".", "..") else name

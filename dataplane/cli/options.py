@@ -1,0 +1,99 @@
+"""Options that several verbs have, and how they are read."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Decorator = Callable[[Decorated], Decorated]
+
+MANIFESTS = click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    metavar="FILE…",
+    help="Manifests: files, directories, or - for standard input.",
+)
+NODES = click.option(
+    "--node",
+    "folders",
+    multiple=True,
+    metavar="NAME=FOLDER…",
+    help="A node as its own tools dumped it; takes the place of the one made from manifests.",
+)
+PROXY_MODE = click.option(
+    "--proxy-mode",
+    metavar="MODE",
+    help="kube-proxy's mode; the cluster's own configuration says it by default.",
+)
+CLIENTS = click.option(
+    "--client",
+    "clients",
+    multiple=True,
+    metavar="REF…",
+    help="Who begins its flows, whatever is seen first: pod/NS/NAME, node/NAME, an address.",
+)
+CAPTURES = click.option(
+    "-r",
+    "--read",
+    "captures",
+    multiple=True,
+    required=True,
+    metavar="CAPTURE…",
+    help="pcap or pcapng, also compressed; - for standard input.",
+)
+CAPTURE = click.option(
+    "-r", "--read", "capture", metavar="CAPTURE", help="pcap or pcapng, also compressed."
+)
+CHOOSE = click.option(
+    "--choose",
+    "choice_file",
+    metavar="FILE",
+    help="Take these choices instead of drawing: JSON lines.",
+)
+SEED = click.option(
+    "--seed", type=click.IntRange(0, 2**64 - 1), default=0, help="What all chance hangs on."
+)
+FORMAT = click.option(
+    "-o",
+    "--output",
+    "form",
+    type=click.Choice(["text", "jsonl"]),
+    default="text",
+    help="Text for people, or one JSON object per packet.",
+)
+ENGINE = click.option(
+    "--engine",
+    type=click.Choice(["fast", "reference", "both"]),
+    default="fast",
+    help="The kernels, their specification, or both until they differ.",
+)
+QUIET = click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Do not say what was assumed.")
+
+
+class Greedy(click.Command):
+    """An option may be followed by several values, as a shell's `*.pcap` writes them."""
+
+    GREEDY = ("-f", "--filename", "-r", "--read", "--node", "--client")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, repeated(args, self.GREEDY))
+
+
+def repeated(args: Sequence[str], greedy: Sequence[str]) -> list[str]:
+    """-f a b c → -f a -f b -f c"""
+    found: list[str] = []
+    option = ""  # whose further values these are
+    is_first = False
+    for arg in args:
+        if arg.startswith("-") and arg != "-":
+            option, is_first = (arg, True) if arg in greedy else ("", False)
+            found.append(arg)
+        elif option and not is_first:
+            found += [option, arg]
+        else:
+            found.append(arg)
+            is_first = False
+    return found

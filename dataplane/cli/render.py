@@ -1,0 +1,58 @@
+"""dataplane render"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from dataplane.cli import inputs, options, output
+from dataplane.errors import UsageError
+from dataplane.node.folder import texts, write_node
+from dataplane.node.state import NodeState
+
+
+@click.command(cls=options.Greedy)
+@options.MANIFESTS
+@click.option(
+    "--node",
+    "nodes",
+    multiple=True,
+    metavar="NAME[=FOLDER]…",
+    help="Only this node; with a folder, the node as its own tools dumped it.",
+)
+@click.option("-o", "--output", "folder", metavar="DIR", help="Write DIR/NODE/iptables-save, ….")
+@options.PROXY_MODE
+@options.QUIET
+def command(
+    files: tuple[str, ...],
+    nodes: tuple[str, ...],
+    folder: str | None,
+    proxy_mode: str | None,
+    is_quiet: bool,
+) -> None:
+    """Print what the nodes of a cluster are programmed with, as each node's own tools would."""
+    dumped = [node for node in nodes if "=" in node]
+    named = [node for node in nodes if "=" not in node]
+    found = inputs.read(files, dumped, proxy_mode, output.warner(is_quiet)).nodes
+    chosen = _chosen(found, named)
+    if folder is None:
+        write = output.text_writer()
+        for node in chosen:
+            _print(node, write)
+    else:
+        for node in chosen:
+            write_node(node, Path(folder) / inputs.folder_name(node.name))
+
+
+def _chosen(nodes: Mapping[str, NodeState], names: Sequence[str]) -> list[NodeState]:
+    for name in names:
+        if name not in nodes:
+            raise UsageError(f"no node {name!r}; there are {', '.join(nodes)}")
+    return [node for name, node in nodes.items() if not names or name in names]
+
+
+def _print(node: NodeState, write: output.Write) -> None:
+    for file, text in texts(node).items():
+        if text:
+            write(f"# {node.name}/{file}\n")
+            write(text if text.endswith("\n") else f"{text}\n")

@@ -1,0 +1,19 @@
+"""dataplane version"""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+
+@click.command()
+def command() -> None:
+    """Print versions."""
+    try:
+        own = version("kube-dataplane")
+    except PackageNotFoundError:  # run from a tree that was never installed
+        own = "unknown"
+    click.echo(f"dataplane {own}")
+    click.echo(f"python {platform.python_version()} ({platform.machine()})")
+    for name in ("numpy", "msgspec", "click"):
+        click.echo(f"{name} {version(name)}")
