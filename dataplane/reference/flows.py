@@ -1,0 +1,131 @@
+"""The flows of a capture: which packets belong together, and who began.
+
+The two ends of a flow are addresses with ports; for ICMP both ports are the identifier of a
+query and its reply.  An ICMP error belongs to the flow of the packet that it quotes.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
+
+from _fastpath.reason import Verdict
+from dataplane.node.state import Address
+from dataplane.reference.engine import Place, Record
+from dataplane.reference.packet import ICMP, ICMPV6, TCP, WITH_PORTS, Packet
+from dataplane.reference.topology import Device, Host
+
+SYN, ACK = 2, 16
+QUOTE_AT = 8  # bytes of an ICMP error before what it quotes
+ERRORS4 = frozenset((3, 4, 5, 11, 12))  # RFC 1122, section 3.2.2
+QUERIES = {4: frozenset((0, 8, *range(13, 19))), 6: frozenset((128, 129, 139, 140))}
+REPLIES = {4: frozenset((0, 14, 16, 18)), 6: frozenset((129, 140))}
+OWN_ICMP = {4: ICMP, 6: ICMPV6}
+
+
+class Ends(NamedTuple):
+    """Who sends a packet to whom."""
+
+    family: int
+    protocol: int
+    src: Address
+    sport: int
+    dst: Address
+    dport: int
+
+    def turned(self) -> "Ends":
+        """Those of an answer."""
+        return Ends(self.family, self.protocol, self.dst, self.dport, self.src, self.sport)
+
+
+@dataclass
+class Flow:
+    """One flow, as far as it has been seen."""
+
+    index: int
+    ends: Ends  # of the initiator's packets
+    entry: Place | None  # where they enter; None: nowhere
+    sender: tuple[Device, Host] | None  # who sends them, if it is a host behind a port
+    arrived: Record | None = None  # the last of them that came to somebody
+    verdict: int = int(Verdict.SKIPPED)  # of the last that came to somebody, else of the last
+    is_answered: bool = False  # the nodes made a packet in answer: an ICMP error, a reset
+    packets: int = 0
+
+
+def ends_of(packet: Packet) -> Ends:
+    sport = dport = 0
+    if is_query(packet):
+        sport = dport = packet.sport
+    elif packet.protocol in WITH_PORTS:
+        sport, dport = packet.sport, packet.dport
+    return Ends(packet.family, packet.protocol, packet.src, sport, packet.dst, dport)
+
+
+def begins(packet: Packet) -> bool:
+    """The sender of a flow's first packet is its initiator, unless the packet is an answer."""
+    if tcp_flags(packet) & SYN:
+        return not tcp_flags(packet) & ACK
+    return not (_has_icmp(packet) and _type(packet) in REPLIES[packet.family])
+
+
+def opens(packet: Packet) -> bool:
+    """Whoever sends this opens a connection."""
+    return tcp_flags(packet) & (SYN | ACK) == SYN
+
+
+def tcp_flags(packet: Packet) -> int:
+    """None of a segment too short to be one."""
+    return packet.tcp_flags if packet.protocol == TCP and packet.has_transport else 0
+
+
+def is_query(packet: Packet) -> bool:
+    """An ICMP query or the reply to one: both carry an identifier."""
+    return _has_icmp(packet) and _type(packet) in QUERIES[packet.family]
+
+
+def is_error(packet: Packet) -> bool:
+    if not _has_icmp(packet):
+        return False
+    kind = _type(packet)
+    return kind in ERRORS4 if packet.family == 4 else kind < 128  # RFC 4443, section 2.1
+
+
+def _has_icmp(packet: Packet) -> bool:
+    """Of its own family; the other one's is a protocol like any other."""
+    return packet.protocol == OWN_ICMP[packet.family] and packet.has_transport
+
+
+def _type(packet: Packet) -> int:
+    return packet.dport >> 8
+
+
+def quoted_ends(error: Packet) -> Ends | None:
+    """The ends of the packet that an ICMP error quotes; None if it quotes too little."""
+    ip = bytes(error.frame[error.transport.offset + QUOTE_AT :])
+    if error.family == 4:
+        return _quoted4(ip)
+    if len(ip) < 48 or ip[0] >> 4 != 6:
+        return None
+    src, dst = IPv6Address(ip[8:24]), IPv6Address(ip[24:40])
+    sport, dport = _quoted_ports(6, ip[6], ip[40:])
+    return Ends(6, ip[6], src, sport, dst, dport)
+
+
+def _quoted4(ip: bytes) -> Ends | None:
+    if len(ip) < 20 or ip[0] >> 4 != 4:
+        return None
+    size = (ip[0] & 15) * 4
+    is_first = int.from_bytes(ip[6:8]) & 0x1FFF == 0
+    if size < 20 or not is_first or len(ip) < size + 8:
+        return None
+    src, dst = IPv4Address(ip[12:16]), IPv4Address(ip[16:20])
+    sport, dport = _quoted_ports(4, ip[9], ip[size:])
+    return Ends(4, ip[9], src, sport, dst, dport)
+
+
+def _quoted_ports(family: int, protocol: int, transport: bytes) -> tuple[int, int]:
+    if protocol == OWN_ICMP[family]:
+        identifier = int.from_bytes(transport[4:6])
+        return (identifier, identifier) if transport[0] in QUERIES[family] else (0, 0)
+    if protocol in WITH_PORTS:
+        return int.from_bytes(transport[0:2]), int.from_bytes(transport[2:4])
+    return 0, 0
