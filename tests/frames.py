@@ -67,3 +67,9 @@ def _summed(src: object, dst: object, protocol: int, body: bytes, at: int, parti
     head = pseudo_header(ip_address(str(src)), ip_address(str(dst)), protocol, len(body))
     value = ones_sum(head) if partial else checksum(head + body)
     return body[:at] + value.to_bytes(2) + body[at + 2 :]
+
+
+def icmp_error(kind: int, code: int, quoted: bytes, rest: int = 0) -> bytes:
+    """The ICMP message alone."""
+    body = bytes([kind, code, 0, 0]) + rest.to_bytes(4) + quoted
+    return body[:2] + checksum(body).to_bytes(2) + body[4:]

@@ -1,4 +1,5 @@
 from ipaddress import ip_address
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ def test_splitmix64():
 def test_identity_is_little_endian_blake2b():
     assert identity("node-a") == int.from_bytes(identity("node-a").to_bytes(8, "little"), "little")
     assert identity("node-a") != identity("node-b")
-    assert RULE == identity("4 nat KUBE-SVC 1")
+    assert identity("4 nat KUBE-SVC 1") == RULE
 
 
 @given(st.integers(0, 2**64 - 1), st.sampled_from(list(ChoiceKind)))
@@ -65,7 +66,7 @@ def test_identifications_count_per_node_and_are_never_zero():
     choices = Choices(3, None)
     first = [choices.ip_id("n", FLOW) for _ in range(70_000)]
     assert 0 not in first
-    steps = {(b - a) % 65536 for a, b in zip(first, first[1:], strict=False)}
+    steps = {(b - a) % 65536 for a, b in pairwise(first)}
     assert steps == {1, 2}  # 2: past the zero
     assert Choices(3, None).ip_id("m", FLOW) != first[0]
 
