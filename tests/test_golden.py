@@ -1,8 +1,10 @@
 """Run every tests/golden/*.case.
 
 A case is one text file a reviewer can read: what it shows (%info), the cluster (%cluster, a
-file; or %manifest, its text), what differs on a node (%sysctl NODE NAME=VALUE), then
-connections (%trace FROM TO [via ENDPOINT] [and reply]) and the trace that each must leave.
+file; or %manifest, its text), what differs on a node (%sysctl NODE NAME=VALUE; %rule NODE TABLE
+CHAIN …, put first in its chain), then connections (%trace FROM TO [via ENDPOINT] [and reply])
+and the trace that each must leave.
+
 UPDATE_GOLDEN=1 rewrites the traces; the diff is then what the review is about.
 """
 
@@ -18,6 +20,7 @@ from dataplane.cluster.load import load, loads
 from dataplane.cluster.naming import resolve
 from dataplane.cluster.objects import Cluster
 from dataplane.control.program import program
+from dataplane.node import iptables
 from dataplane.node.state import NodeState
 from dataplane.replay import choose, synthetic
 from dataplane.replay.replay import Options, replay
@@ -45,11 +48,24 @@ def cluster_of(text: str, path: Path) -> Cluster:
 def nodes_of(text: str, cluster: Cluster) -> dict[str, NodeState]:
     nodes = program(cluster)
     for found in SECTION.finditer(text):
+        name, _, rest = found["args"].partition(" ")
         if found["name"] == "sysctl":
-            name, setting = found["args"].split()
-            key, _, value = setting.partition("=")
+            key, _, value = rest.partition("=")
             nodes[name] = replace(nodes[name], sysctls={**nodes[name].sysctls, key: value})
+        elif found["name"] == "rule":
+            nodes[name] = replace(nodes[name], iptables=inserted(nodes[name].iptables, rest))
     return nodes
+
+
+def inserted(ruleset: iptables.Ruleset, words: str) -> iptables.Ruleset:
+    """With one more rule at the head of a chain, as `iptables -I` would put it."""
+    name, chain, rule = words.split(" ", 2)
+    text = f"*{name}\n:{chain} - [0:0]\n-A {chain} {rule}\nCOMMIT\n"
+    added = iptables.parse(text, "golden", family=4).tables[name].chains[chain].rules
+    table = ruleset.tables[name]
+    changed = replace(table.chains[chain], rules=(*added, *table.chains[chain].rules))
+    changed_table = replace(table, chains={**table.chains, chain: changed})
+    return replace(ruleset, tables={**ruleset.tables, name: changed_table})
 
 
 def traces(args: str, cluster: Cluster, nodes: dict[str, NodeState]) -> str:
@@ -88,7 +104,7 @@ def test_golden(path: Path) -> None:
     def run(found: re.Match[str]) -> str:
         if found["name"] != "trace":
             return found[0]
-        end = "\n" if found["body"].endswith("\n\n") else ""
+        end = "\n" if found["body"].endswith("\n\n") or found["body"] == "\n" else ""
         return f"%trace {found['args']}\n{traces(found['args'], cluster, nodes)}{end}"
 
     actual = SECTION.sub(run, text)

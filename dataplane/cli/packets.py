@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.recfunctions import repack_fields
 
+from dataplane.cluster.wording import printable
 from dataplane.replay.fast import NO_FLOW
 from dataplane.replay.result import Result
 from dataplane.trace.caption import Caption
@@ -43,15 +44,20 @@ def captions(result: Result, start: int = 0, stop: int | None = None) -> Iterato
 def text_lines(result: Result, describer: Describer) -> Iterator[str]:
     lines = Lines(describer)
     rests: dict[bytes, str] = {}
-    several = len(result.frames.captures) > 1
+    files = {capture.path: _label(capture.path) for capture in result.frames.captures}
+    if len(result.frames.captures) == 1:
+        files = dict.fromkeys(files, "")
     for index, key, caption in _rows(result, OF_ONE_PACKET):
         rest = rests.get(key)
         if rest is None:
             if len(rests) == TEXTS_KEPT:
                 rests.clear()
             rest = rests[key] = lines.rest(result.record(index), path_of(result, index))
-        file = f"{Path(caption.file).name}:" if several else ""
-        yield f"{lines.head(caption, file)} {rest}\n"
+        yield f"{lines.head(caption, files[caption.file])} {rest}\n"
+
+
+def _label(path: str) -> str:
+    return printable(Path(path).name) + ":"
 
 
 def json_lines(result: Result, describer: Describer) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from _fastpath.reason import Reason
 from dataplane.cluster.objects import Cluster
 from dataplane.node.state import Address, NodeState
 from dataplane.reference.packet import WITH_PORTS
@@ -10,6 +11,13 @@ from dataplane.trace import vocabulary
 from dataplane.trace.places import Named, Places
 from dataplane.trace.record import Record
 from dataplane.trace.rules import Rules
+
+BY_A_RULE = (
+    Reason.NETFILTER_DROP,
+    Reason.NETFILTER_REJECT,
+    Reason.MATCH_UNMODELLED,
+    Reason.TARGET_UNMODELLED,
+)
 
 
 class Describer:
@@ -47,6 +55,10 @@ class Describer:
         if device is None:
             return Named(f"node/{node}") if node else None
         return self.places.device(node, device)
+
+    def blamed(self, record: Record) -> Step | None:
+        """The rule that a packet ended at; None where it was not a rule."""
+        return self.last_rule(record) if record.reason in BY_A_RULE else None
 
     def last_rule(self, record: Record) -> Step | None:
         """The last rule that the packet itself met, not what was made of it."""

@@ -129,6 +129,6 @@ def _place(record: Record, describer: Describer) -> Iterator[str]:
         name = end.name if end and device else device
         yield ARROW + (name or "local process")
         return
-    rule = describer.last_rule(record)
-    if rule and record.reason in (Reason.NETFILTER_DROP, Reason.NETFILTER_REJECT):
+    rule = describer.blamed(record)
+    if rule:
         yield f" ✘ {rule.table} {rule.chain}:{rule.number or 'policy'}"

@@ -102,11 +102,10 @@ class _Writer:
 
     def _blame(self) -> None:
         """The kernel's word for it, and the rule if it was one."""
-        if self.record.reason in (Reason.NETFILTER_DROP, Reason.NETFILTER_REJECT):
-            rule = self.describer.last_rule(self.record)
-            if rule:
-                number = rule.number or "policy"
-                self._line(f"{'':11} by {rule.node} {rule.table} {rule.chain}:{number}")
+        rule = self.describer.blamed(self.record)
+        if rule:
+            number = rule.number or "policy"
+            self._line(f"{'':11} by {rule.node} {rule.table} {rule.chain}:{number}")
         skb = reasons.skb_drop_reason(self.record.reason)
         if skb:
             self._line(f"{'':11} {skb}")
