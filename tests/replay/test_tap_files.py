@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.cluster.naming import resolve
 from dataplane.errors import UsageError
 from dataplane.replay import capture, synthetic, tap_files
 from dataplane.replay.replay import Options, replay
@@ -10,10 +11,9 @@ from tests.trace.records import two_nodes
 
 
 def result(taps: str | list[tuple[str, str]]) -> Result:
-    nodes, _ = two_nodes()
-    connection = synthetic.Connection(
-        "ICMP", nodes["node-a"].neighbours[0].dst, nodes["node-b"].neighbours[0].dst
-    )
+    nodes, cluster = two_nodes()
+    ends = resolve("pod/client", cluster), resolve("pod/web-2", cluster)
+    connection = synthetic.between(*ends)
     return replay(nodes, synthetic.frames(connection), Options(taps=taps))
 
 
