@@ -48,14 +48,14 @@ def tcp(
 ) -> bytes:
     """The segment alone.  `partial`: its checksum is left to the device."""
     head = struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, 64240, 0, 0)
-    return _summed(src, dst, 6, head + payload, 16, partial)
+    return summed(src, dst, 6, head + payload, 16, partial)
 
 
 def udp(
     src: object, sport: int, dst: object, dport: int, payload: bytes = b"", partial: bool = False
 ) -> bytes:
     head = struct.pack(">HHHH", sport, dport, 8 + len(payload), 0)
-    return _summed(src, dst, 17, head + payload, 6, partial)
+    return summed(src, dst, 17, head + payload, 6, partial)
 
 
 def echo(identifier: int, sequence: int = 1, *, reply: bool = False, data: bytes = b"") -> bytes:
@@ -63,7 +63,10 @@ def echo(identifier: int, sequence: int = 1, *, reply: bool = False, data: bytes
     return body[:2] + checksum(body).to_bytes(2) + body[4:]
 
 
-def _summed(src: object, dst: object, protocol: int, body: bytes, at: int, partial: bool) -> bytes:
+def summed(
+    src: object, dst: object, protocol: int, body: bytes, at: int, partial: bool = False
+) -> bytes:
+    """`body` with its checksum, which stands at `at` and covers a pseudo-header."""
     head = pseudo_header(ip_address(str(src)), ip_address(str(dst)), protocol, len(body))
     value = ones_sum(head) if partial else checksum(head + body)
     return body[:at] + value.to_bytes(2) + body[at + 2 :]
