@@ -32,3 +32,11 @@ cdef void tuple_invert(tuple_t* to, const tuple_t* source) noexcept nogil
 # Another connection than `ignored` has this tuple already.
 cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexcept nogil
 cdef uint32_t source_bucket(const state_t* state, const tuple_t* tuple) noexcept nogil
+
+cpdef enum:
+    CONNECTIONS_RESERVE = 256   # free entries that must be there before a packet is begun
+
+# Frees every connection whose time is up; how many.
+cdef uint32_t conntrack_collect(state_t* state, uint64_t now_ns) noexcept nogil
+# Links every connection anew, into empty buckets: after the arrays have grown.
+cdef void conntrack_rehash(state_t* state) noexcept nogil

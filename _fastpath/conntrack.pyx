@@ -54,6 +54,7 @@ from _fastpath.state cimport (
     IPS_ASSURED,
     IPS_CONFIRMED,
     IPS_SEEN_REPLY,
+    IPS_SRC_NAT_DONE,
     TIMEOUT_GENERIC,
     TIMEOUT_ICMP,
     TIMEOUT_ICMPV6,
@@ -215,7 +216,7 @@ cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexc
     return found >= 0 and (found >> 1) != ignored
 
 
-cdef uint32_t collect_expired(state_t* state, uint64_t now_ns) noexcept nogil:
+cdef uint32_t conntrack_collect(state_t* state, uint64_t now_ns) noexcept nogil:
     """Free every connection whose time is up."""
     cdef uint32_t i, freed = 0
     for i in range(state.connection_max):
@@ -226,11 +227,35 @@ cdef uint32_t collect_expired(state_t* state, uint64_t now_ns) noexcept nogil:
     return freed
 
 
+cdef void table_link(state_t* state, int32_t index) noexcept nogil:
+    cdef connection_t* connection = &state.connections[index]
+    cdef uint32_t direction, bucket
+    for direction in range(2):
+        bucket = tuple_bucket(state, connection_tuple(connection, direction))
+        connection.next[direction] = state.buckets[bucket]
+        state.buckets[bucket] = index * 2 + <int32_t>direction
+
+
+cdef void conntrack_rehash(state_t* state) noexcept nogil:
+    cdef connection_t* connection
+    cdef uint32_t i, bucket
+    for i in range(state.connection_max):
+        connection = &state.connections[i]
+        if not connection.in_use:
+            continue
+        if connection.status & IPS_CONFIRMED:
+            table_link(state, <int32_t>i)
+        if connection.status & IPS_SRC_NAT_DONE:
+            bucket = source_bucket(state, &connection.original)
+            connection.next_source = state.source_buckets[bucket]
+            state.source_buckets[bucket] = <int32_t>i
+
+
 cdef int32_t connection_new(walk_t* walk, const tuple_t* tuple) noexcept nogil:
     cdef state_t* state = walk.state
     cdef connection_t* connection
     cdef int32_t index
-    if state.free_count == 0 and collect_expired(state, walk.now_ns) == 0:
+    if state.free_count == 0 and conntrack_collect(state, walk.now_ns) == 0:
         return -1
     state.free_count -= 1
     index = state.free_list[state.free_count]
@@ -629,7 +654,7 @@ cdef int conntrack_confirm(walk_t* walk) noexcept nogil:
     cdef state_t* state = walk.state
     cdef connection_t* connection
     cdef int32_t index = walk.packet.connection
-    cdef uint32_t direction, bucket
+    cdef uint32_t direction
     # A reset or an error that answers an unconfirmed packet confirms nothing.
     if index < 0 or walk.packet.direction or state.connections[index].status & IPS_CONFIRMED:
         return 0
@@ -637,10 +662,7 @@ cdef int conntrack_confirm(walk_t* walk) noexcept nogil:
     for direction in range(2):
         if table_find(state, connection_tuple(connection, direction), walk.now_ns) >= 0:
             return CONNTRACK_CLASH
-    for direction in range(2):
-        bucket = tuple_bucket(state, connection_tuple(connection, direction))
-        connection.next[direction] = state.buckets[bucket]
-        state.buckets[bucket] = index * 2 + <int32_t>direction
+    table_link(state, index)
     connection.status |= IPS_CONFIRMED
     state.node_connections[connection.original.node] += 1
     return 0

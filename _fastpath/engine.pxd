@@ -24,3 +24,6 @@ cdef void run_packet(walk_t* walk, uint64_t time_ns, int32_t entry,
 cdef void record_begin(record_t* record, const packet_t* packet, uint32_t number) noexcept nogil
 # Takes what became of the packet into its record, and interns its path.
 cdef void record_end(record_t* record, walk_t* walk) noexcept nogil
+
+# A packet may be walked without growing anything first.
+cdef bint engine_has_room(Engine engine) noexcept nogil

@@ -25,6 +25,7 @@ from _fastpath.image cimport (
     target_t,
     vxlan_t,
 )
+from _fastpath.conntrack cimport CONNECTIONS_RESERVE, conntrack_collect, conntrack_rehash
 from _fastpath.packet cimport BUFFER_SIZE, FRAME_MAX, packet_load, packet_parse
 from _fastpath.path cimport walk_from_device, walk_from_node
 from _fastpath.state cimport PENDING_MAX, choice_t, connection_t, learned_t, seen_t
@@ -178,11 +179,6 @@ cdef class Engine:
         self.image.wire_count = counts[4]
 
     def point_state(self, arrays):
-        check_connections(arrays["connections"])
-        cdef uint8_t[::1] connections = arrays["connections"].view("u1")
-        cdef int32_t[::1] buckets = arrays["buckets"]
-        cdef int32_t[::1] source_buckets = arrays["source_buckets"]
-        cdef int32_t[::1] free_list = arrays["free_list"]
         cdef uint32_t[::1] node_connections = arrays["node_connections"]
         cdef learned_t[::1] learned = arrays["learned"]
         cdef seen_t[::1] seen = arrays["seen"]
@@ -192,13 +188,7 @@ cdef class Engine:
         cdef const choice_t[::1] choices = arrays["choices"]
         cdef const uint32_t[::1] choice_values = arrays["choice_values"]
         cdef uint32_t[::1] choice_used = arrays["choice_used"]
-        self.state.connections = <connection_t*>&connections[0]
-        self.state.buckets = &buckets[0]
-        self.state.source_buckets = &source_buckets[0]
-        self.state.free_list = &free_list[0]
-        self.state.connection_max = <uint32_t>len(arrays["connections"])
-        self.state.bucket_mask = <uint32_t>buckets.shape[0] - 1
-        self.state.free_count = <uint32_t>free_list.shape[0]
+        self.point_connections(<uint32_t>len(arrays["free_list"]))
         self.state.node_connections = &node_connections[0]
         self.state.learned = &learned[0]
         self.state.learned_mask = <uint32_t>learned.shape[0] - 1
@@ -259,9 +249,42 @@ cdef class Engine:
         return self.trace.event_count, self.trace.tap_count, self.trace.output_size
 
     @property
+    def has_trace_room(self):
+        """The trace has room for one more packet, whatever it does."""
+        return bool(trace_has_room(&self.trace))
+
+    @property
+    def free_connections(self):
+        return self.state.free_count
+
+    @property
     def has_room(self):
         """A packet may be walked without growing anything first."""
-        return bool(trace_has_room(&self.trace))
+        return bool(engine_has_room(self))
+
+    def collect(self, uint64_t now_ns):
+        """Free the connections whose time is up at `now_ns`; how many."""
+        return conntrack_collect(&self.state, now_ns)
+
+    def point_connections(self, uint32_t free_count):
+        """Take the addresses of longer connection arrays, whose buckets are all -1.
+
+        free_count  entries of the free list
+        """
+        arrays = self.state_arrays
+        check_connections(arrays["connections"])
+        cdef uint8_t[::1] connections = arrays["connections"].view("u1")
+        cdef int32_t[::1] buckets = arrays["buckets"]
+        cdef int32_t[::1] source_buckets = arrays["source_buckets"]
+        cdef int32_t[::1] free_list = arrays["free_list"]
+        self.state.connections = <connection_t*>&connections[0]
+        self.state.connection_max = <uint32_t>len(arrays["connections"])
+        self.state.buckets = &buckets[0]
+        self.state.source_buckets = &source_buckets[0]
+        self.state.free_list = &free_list[0]
+        self.state.bucket_mask = <uint32_t>buckets.shape[0] - 1
+        self.state.free_count = free_count
+        conntrack_rehash(&self.state)
 
     def clear_output(self):
         """Events and output frames have been taken: begin anew."""
@@ -292,6 +315,11 @@ cdef class Engine:
             record[0].entry = entry
             run_packet(&self.walk, time_ns, entry, number)
             record_end(&record[0], &self.walk)
+
+
+cdef bint engine_has_room(Engine engine) noexcept nogil:
+    return (engine.state.free_count >= CONNECTIONS_RESERVE
+            and trace_has_room(&engine.trace))
 
 
 cdef void run_packet(walk_t* walk, uint64_t time_ns, int32_t entry, uint32_t number) noexcept nogil:

@@ -9,19 +9,18 @@ exercised and conntrack sees a whole conversation.
 
 from libc.string cimport memset
 
-from _fastpath.address cimport addr_equal
+from _fastpath.address cimport addr_compare, addr_equal
 from _fastpath.bridge cimport fdb_static
 from _fastpath.capture cimport frame_t
 from _fastpath.choice cimport fold
 from _fastpath.conntrack cimport quoted_transport
-from _fastpath.engine cimport Engine, record_begin, record_end, run_packet
-from _fastpath.forwarding cimport address_kind, host_of_address
-from _fastpath.icmp cimport arp_request_target
+from _fastpath.engine cimport Engine, engine_has_room, record_begin, record_end, run_packet
+from _fastpath.forwarding cimport address_kind
 from _fastpath.image cimport DEVICE_WIRE, ROUTE_LOCAL, device_t, host_t, image_t
 from _fastpath.packet cimport (
     ETHER_ARP,
     ETHER_SIZE,
-    FRAME_MAX,
+    HEADROOM,
     PROTO_ICMP,
     PROTO_ICMPV6,
     PROTO_TCP,
@@ -32,6 +31,7 @@ from _fastpath.packet cimport (
     is_group_mac,
     load16,
     load32,
+    load48,
     load64,
     packet_load,
     packet_parse,
@@ -59,7 +59,7 @@ from _fastpath.reason cimport (
     UNKNOWN,
 )
 from _fastpath.state cimport walk_t
-from _fastpath.trace cimport record_t, trace_has_room
+from _fastpath.trace cimport record_t
 
 cdef enum:
     NOWHERE = -0x7FFFFFFF - 1
@@ -71,22 +71,42 @@ cdef struct ends_t:
     uint8_t family, proto
 
 
-cdef inline bint is_icmp(const packet_t* packet) noexcept nogil:
-    return packet.proto == PROTO_ICMP or packet.proto == PROTO_ICMPV6
+cdef inline bint is_own_icmp(uint8_t family, uint8_t proto) noexcept nogil:
+    """The other family's ICMP is a protocol like any other."""
+    return proto == (PROTO_ICMP if family == 4 else PROTO_ICMPV6)
+
+
+cdef inline bint is_query_type(uint8_t family, uint16_t type) noexcept nogil:
+    """An ICMP query or the reply to one: both carry an identifier."""
+    if family == 4:
+        return type in (0, 8, 13, 14, 15, 16, 17, 18)
+    return type in (128, 129, 139, 140)
+
+
+cdef inline bint has_icmp(const packet_t* packet) noexcept nogil:
+    return packet.has_ports and is_own_icmp(packet.family, packet.proto)
 
 
 cdef inline bint is_icmp_query(const packet_t* packet) noexcept nogil:
-    cdef uint16_t type = packet.dport >> 8
-    if packet.family == 4:
-        return type in (0, 8, 13, 14, 15, 16, 17, 18)
-    return 128 <= type <= 129 or 139 <= type <= 140
+    return has_icmp(packet) and is_query_type(packet.family, packet.dport >> 8)
 
 
 cdef inline bint is_icmp_reply(const packet_t* packet) noexcept nogil:
     cdef uint16_t type = packet.dport >> 8
+    if not has_icmp(packet):
+        return False
     if packet.family == 4:
         return type in (0, 14, 16, 18)
     return type == 129 or type == 140
+
+
+cdef inline bint is_icmp_error(const packet_t* packet) noexcept nogil:
+    cdef uint16_t type = packet.dport >> 8
+    if not has_icmp(packet):
+        return False
+    if packet.family == 4:
+        return type in (3, 4, 5, 11, 12)        # RFC 1122, section 3.2.2
+    return type < 128                           # RFC 4443, section 2.1
 
 
 cdef void packet_ends(const packet_t* packet, ends_t* ends) noexcept nogil:
@@ -95,7 +115,7 @@ cdef void packet_ends(const packet_t* packet, ends_t* ends) noexcept nogil:
     ends.family = packet.family
     ends.proto = packet.proto
     ends.sport = ends.dport = 0
-    if is_icmp(packet):
+    if is_icmp_query(packet):
         ends.sport = ends.dport = packet.sport
     elif proto_has_ports(packet.proto) and packet.has_ports:
         ends.sport = packet.sport
@@ -106,8 +126,6 @@ cdef bint quoted_ends(const packet_t* packet, ends_t* ends) noexcept nogil:
     """The ends of the packet that an ICMP error quotes."""
     cdef uint32_t at
     cdef const uint8_t* ip
-    if not packet.has_ports:
-        return False
     at = quoted_transport(packet)
     if at == 0:
         return False
@@ -122,8 +140,9 @@ cdef bint quoted_ends(const packet_t* packet, ends_t* ends) noexcept nogil:
         ends.src = addr_t(load64(ip + 8), load64(ip + 16))
         ends.dst = addr_t(load64(ip + 24), load64(ip + 32))
     ends.sport = ends.dport = 0
-    if ends.proto == PROTO_ICMP or ends.proto == PROTO_ICMPV6:
-        ends.sport = ends.dport = load16(packet.frame + at + 4)
+    if is_own_icmp(ends.family, ends.proto):
+        if is_query_type(ends.family, packet.frame[at]):
+            ends.sport = ends.dport = load16(packet.frame + at + 4)
     elif proto_has_ports(ends.proto):
         ends.sport = load16(packet.frame + at)
         ends.dport = load16(packet.frame + at + 2)
@@ -140,10 +159,58 @@ cdef uint64_t ends_hash(const ends_t* ends) noexcept nogil:
 # -------------------------------------------------------------------------------- entries
 
 
+cdef uint32_t first_host(const image_t* image, uint8_t family, addr_t address) noexcept nogil:
+    """Where in host_by_address the rows of an address begin, if it has any."""
+    cdef uint32_t low = 0, high = image.host_count, middle
+    cdef const host_t* host
+    cdef int order
+    while low < high:
+        middle = (low + high) >> 1
+        host = &image.hosts[image.host_by_address[middle]]
+        order = <int>host.family - <int>family
+        if order == 0:
+            order = addr_compare(host.address, address)
+        if order < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef int32_t host_behind(const image_t* image, uint8_t family, addr_t address, int32_t device,
+                         int32_t bridge) noexcept nogil:
+    """Row of the host with an address behind a port; -1 if there is none.
+
+    device, bridge  the port, and the bridge it must be a port of; -1 = any
+    """
+    cdef uint32_t i
+    cdef const host_t* host
+    cdef const device_t* port
+    for i in range(first_host(image, family, address), image.host_count):
+        host = &image.hosts[image.host_by_address[i]]
+        if host.family != family or not addr_equal(host.address, address):
+            break
+        port = &image.devices[host.device]
+        if port.kind == DEVICE_WIRE or not host.has_address:
+            continue
+        if (device < 0 or host.device == device) and (bridge < 0 or port.master == bridge):
+            return <int32_t>image.host_by_address[i]
+    return -1
+
+
+cdef bint is_unique(uint8_t family, addr_t address) noexcept nogil:
+    """Loopback and link-local addresses do not say where a packet is from."""
+    if family == 4:
+        return address.lo >> 24 != 127 and address.lo >> 16 != 0xA9FE       # RFC 3927
+    if address.hi >> 54 == 0x3FA:
+        return False                            # fe80::/10, RFC 4291 section 2.5.6
+    return address.hi != 0 or address.lo != 1
+
+
 cdef int32_t node_of_address(const image_t* image, const ends_t* ends) noexcept nogil:
-    """The node to which an address is local; -1 if none.  Link-local and loopback are no one's."""
+    """The node to which an address is local; -1 if none."""
     cdef uint32_t node
-    if ends.family == 4 and ends.src.lo >> 24 == 127:
+    if not is_unique(ends.family, ends.src):
         return -1
     for node in range(image.node_count):
         if address_kind(image, <int32_t>node, ends.family, ends.src, -1) == ROUTE_LOCAL:
@@ -151,53 +218,58 @@ cdef int32_t node_of_address(const image_t* image, const ends_t* ends) noexcept 
     return -1
 
 
-cdef int32_t device_of_mac(const image_t* image, uint64_t mac) noexcept nogil:
+cdef int32_t wire_of_mac(const image_t* image, uint64_t mac) noexcept nogil:
     cdef uint32_t device
+    if mac == 0:                                # of a capture that keeps none
+        return -1
     for device in range(image.device_count):
         if image.devices[device].kind == DEVICE_WIRE and image.devices[device].mac == mac:
             return <int32_t>device
     return -1
 
 
-cdef int32_t device_of_address(const image_t* image, const ends_t* ends) noexcept nogil:
-    """Wire device by which the outside reaches the destination: the one that has the address,
-    or the first one of the node where the address lives."""
+cdef int32_t wire_of_address(const image_t* image, uint8_t family,
+                             addr_t address) noexcept nogil:
+    """The wire device that has an address; else the first of the node where its host lives."""
     cdef uint32_t i, j
     cdef const device_t* device
-    cdef int32_t row = host_of_address(image, ends.family, ends.dst)
-    cdef int32_t node = -1
-    if row >= 0 and image.devices[image.hosts[row].device].kind != DEVICE_WIRE:
-        node = image.devices[image.hosts[row].device].node
+    cdef int32_t row = host_behind(image, family, address, -1, -1)
     for i in range(image.device_count):
         device = &image.devices[i]
         if device.kind != DEVICE_WIRE:
             continue
-        if device.node == node:
-            return <int32_t>i
         for j in range(device.address_start, device.address_start + device.address_count):
-            if (image.addresses[j].family == ends.family
-                    and addr_equal(image.addresses[j].address, ends.dst)):
+            if (image.addresses[j].family == family
+                    and addr_equal(image.addresses[j].address, address)):
                 return <int32_t>i
+    if row < 0:
+        return -1
+    for i in range(image.device_count):
+        device = &image.devices[i]
+        if (device.kind == DEVICE_WIRE
+                and device.node == image.devices[image.hosts[row].device].node):
+            return <int32_t>i
     return -1
 
 
-cdef void find_entry(const image_t* image, const ends_t* ends, const packet_t* packet,
+cdef void find_entry(const image_t* image, const ends_t* ends, uint64_t mac,
                      flow_t* flow) noexcept nogil:
-    """Where the initiator's frames enter: its own device, its node, or a wire."""
-    cdef int32_t row = host_of_address(image, ends.family, ends.src)
+    """Where the initiator's frames enter: its own device, its node, or a wire.
+
+    mac  to which the outside sent them, as recorded
+    """
     cdef int32_t node
-    flow.host = -1
-    if row >= 0 and image.devices[image.hosts[row].device].kind != DEVICE_WIRE:
-        flow.host = row
-        flow.entry = image.hosts[row].device
+    flow.host = host_behind(image, ends.family, ends.src, -1, -1)
+    if flow.host >= 0:
+        flow.entry = image.hosts[flow.host].device
         return
     node = node_of_address(image, ends)
     if node >= 0:
         flow.entry = ~node
         return
-    flow.entry = device_of_mac(image, ether_dst(packet))
+    flow.entry = wire_of_mac(image, mac)
     if flow.entry < 0:
-        flow.entry = device_of_address(image, ends)
+        flow.entry = wire_of_address(image, ends.family, ends.dst)
     if flow.entry < 0:
         flow.entry = NOWHERE
 
@@ -221,14 +293,13 @@ cdef inline uint64_t all_ones(uint32_t bits) noexcept nogil:
 
 cdef uint64_t next_hop_mac(const image_t* image, const host_t* host,
                            addr_t destination) noexcept nogil:
-    """MAC address to which a host sends: its neighbour's on its own link, else its gateway's."""
+    """MAC address to which a host sends: its neighbour's on the same bridge, else its gateway's."""
+    cdef const device_t* port = &image.devices[host.device]
     cdef int32_t row
-    cdef int32_t node = image.devices[host.device].node
-    if is_on_link(host, destination) and address_kind(
-            image, node, host.family, destination, -1) != ROUTE_LOCAL:
-        row = host_of_address(image, host.family, destination)
-        if row >= 0 and image.devices[image.hosts[row].device].master == (
-                image.devices[host.device].master):
+    if port.master >= 0 and is_on_link(host, destination) and address_kind(
+            image, port.node, host.family, destination, -1) != ROUTE_LOCAL:
+        row = host_behind(image, host.family, destination, -1, port.master)
+        if row >= 0:
             return image.hosts[row].mac
     return host.gateway_mac
 
@@ -268,9 +339,9 @@ cdef int32_t turn_round(const image_t* image, const flow_t* flow, packet_t* pack
     cdef int32_t row
     packet_set_src(packet, flow.end_dst)
     packet_set_dst(packet, flow.end_src)
-    if is_icmp(packet):
+    if is_icmp_query(packet):
         packet_set_sport(packet, flow.end_sport)
-    elif packet.has_ports:
+    elif packet.has_ports and proto_has_ports(packet.proto):
         packet_set_sport(packet, flow.end_dport)
         packet_set_dport(packet, flow.end_sport)
     packet_set_ttl(packet, initial_ttl(packet.ttl))
@@ -278,11 +349,18 @@ cdef int32_t turn_round(const image_t* image, const flow_t* flow, packet_t* pack
         return flow.place
     store48(packet.frame, flow.end_ether_src)
     store48(packet.frame + 6, flow.end_ether_dst)
-    row = host_of_address(image, flow.family, flow.end_dst)
-    if row >= 0 and image.hosts[row].device == flow.place and (
-            image.devices[flow.place].kind != DEVICE_WIRE):
+    row = host_behind(image, flow.family, flow.end_dst, flow.place, -1)
+    if row >= 0:
         store48(packet.frame, next_hop_mac(image, &image.hosts[row], flow.end_src))
     return flow.place
+
+
+cdef bint arrived(const walk_t* walk) noexcept nogil:
+    """The packet came to somebody; it, and not one that it carried: a tunnel's packets are not
+    answered by who is in it."""
+    cdef const packet_t* packet = walk.packet
+    return ((walk.verdict == DELIVERED or walk.verdict == FORWARDED)
+            and packet.frame == packet.buffer + HEADROOM)
 
 
 # --------------------------------------------------------------------------------- flows
@@ -375,7 +453,7 @@ cdef class Injector:
             return False
         if packet.proto == PROTO_TCP and packet.tcp_flags & TCP_SYN:
             return not packet.tcp_flags & TCP_ACK
-        return not (is_icmp(packet) and is_icmp_reply(packet))
+        return not is_icmp_reply(packet)
 
     cdef flow_t* open(self, const packet_t* packet, const ends_t* ends,
                       bint* reply) noexcept nogil:
@@ -393,14 +471,16 @@ cdef class Injector:
     cdef void orient(self, flow_t* flow, const packet_t* packet, const ends_t* ends,
                      bint reply) noexcept nogil:
         cdef ends_t turned = ends[0]
+        cdef uint64_t mac = ether_dst(packet)
         if reply:
+            mac = ether_src(packet)             # the wire is where the answer came from
             turned.src, turned.dst = ends.dst, ends.src
             turned.sport, turned.dport = ends.dport, ends.sport
         flow.initiator = turned.src
         flow.responder = turned.dst
         flow.initiator_port = turned.sport
         flow.responder_port = turned.dport
-        find_entry(&self.engine.image, &turned, packet, flow)
+        find_entry(&self.engine.image, &turned, mac, flow)
 
     cdef void skip(self, record_t* record, uint8_t verdict, uint16_t reason) noexcept nogil:
         record.verdict = verdict
@@ -417,24 +497,32 @@ cdef class Injector:
         record_end(record, &self.engine.walk)
 
     cdef void inject_arp(self, record_t* record, uint32_t number) noexcept nogil:
-        """ARP of a host enters at its device; what the nodes said themselves is left out."""
+        """What hosts and the outside ask and say.  Nodes speak for themselves."""
         cdef packet_t* packet = &self.engine.packet
+        cdef const uint8_t* arp = packet.frame + ETHER_SIZE
         cdef ends_t ends
-        cdef int32_t row
+        cdef flow_t flow
         memset(&ends, 0, sizeof(ends_t))
         ends.family = 4
-        if packet.size < ETHER_SIZE + 28:
+        # RFC 826, of IPv4 on Ethernet; a probe (RFC 5227) has no sender.
+        if (packet.size < ETHER_SIZE + 28 or load32(arp) != 0x00010800
+                or load16(arp + 4) != 0x0604 or load32(arp + 14) == 0):
             self.skip(record, SKIPPED, NO_ENTRY)
             return
-        ends.src = addr_t(0, load32(packet.frame + ETHER_SIZE + 14))
-        row = host_of_address(&self.engine.image, 4, ends.src)
-        if row >= 0 and self.engine.image.devices[
-                self.engine.image.hosts[row].device].kind != DEVICE_WIRE:
-            self.walk(record, self.engine.image.hosts[row].device, number)
-        elif node_of_address(&self.engine.image, &ends) >= 0:
+        if ether_src(packet) == 0:
+            # The capture keeps no MAC addresses, but the message does.
+            store48(packet.frame + 6, load48(arp + 8))
+            store48(packet.frame, <uint64_t>0xFFFFFFFFFFFFu if load16(arp + 6) == 1
+                    else load48(arp + 18))
+        ends.src = addr_t(0, load32(arp + 14))
+        ends.dst = addr_t(0, load32(arp + 24))
+        find_entry(&self.engine.image, &ends, ether_dst(packet), &flow)
+        if flow.entry == NOWHERE:
+            self.skip(record, SKIPPED, NO_ENTRY)
+        elif flow.entry < 0:
             self.skip(record, SKIPPED, ANSWERED_BY_NODE)
         else:
-            self.skip(record, SKIPPED, NO_ENTRY)
+            self.walk(record, flow.entry, number)
 
     cdef void inject_error(self, record_t* record, uint32_t number) noexcept nogil:
         """A recorded ICMP error enters only if the initiator of the flow it quotes sent it."""
@@ -471,7 +559,7 @@ cdef class Injector:
         self.walk(record, flow.entry, number)
         if walk.pending_count:
             flow.is_answered = 1
-        if walk.verdict != DELIVERED and walk.verdict != FORWARDED:
+        if not arrived(walk):
             if flow.place == NOWHERE:
                 flow.verdict = walk.verdict
             return
@@ -499,7 +587,7 @@ cdef class Injector:
         cdef ends_t ends
         cdef bint reply = False
         cdef flow_t* flow
-        if is_icmp(packet) and not is_icmp_query(packet):
+        if is_icmp_error(packet):
             self.inject_error(record, number)
             return
         packet_ends(packet, &ends)
@@ -513,6 +601,10 @@ cdef class Injector:
             reply = False
             self.orient(flow, packet, &ends, False)
             flow.place = NOWHERE
+            flow.verdict = flow.is_answered = 0
+            flow.end_src = flow.end_dst = addr_t(0, 0)
+            flow.end_sport = flow.end_dport = 0
+            flow.end_ether_src = flow.end_ether_dst = 0
         flow.packets += 1
         record.flow = <uint32_t>(flow - self.flows)
         if reply:
@@ -561,7 +653,7 @@ cdef class Injector:
                 if frames[i].offset > size or frames[i].captured > size - frames[i].offset:
                     with gil:
                         raise IndexError(f"frame {number + i} does not lie in the data")
-                if self.flow_count >= self.flow_max or not trace_has_room(&self.engine.trace):
+                if self.flow_count >= self.flow_max or not engine_has_room(self.engine):
                     count = i
                     break
                 self.inject(&frames[i], bytes, &records[i], number + <uint32_t>i)

@@ -63,6 +63,26 @@ class State:
             **_trace_arrays(self.events_max, bool(self.taps)),
         }
 
+    def grow_connections(self, free_count: int) -> int:
+        """Twice the room for connections; how many are free then.  The buckets are empty."""
+        old = self.arrays
+        count = len(old["connections"])
+        connections = np.zeros(2 * count, dtypes.CONNECTION)
+        connections[:count] = old["connections"]
+        free = np.concatenate(
+            [np.arange(2 * count - 1, count - 1, -1, dtype=np.int32), old["free_list"][:free_count]]
+        )
+        free_list = np.zeros(2 * count, np.int32)
+        free_list[: len(free)] = free
+        buckets = _power_of_two(4 * count)
+        self.arrays |= {
+            "connections": connections,
+            "free_list": free_list,
+            "buckets": np.full(buckets, -1, np.int32),
+            "source_buckets": np.full(buckets, -1, np.int32),
+        }
+        return len(free)
+
     def grow_paths(self) -> None:
         """Twice the room for paths; the paths themselves stay where they are."""
         old = self.arrays

@@ -11,7 +11,7 @@ from dataplane.errors import UsageError
 from dataplane.image import dtypes
 from dataplane.image.image import Image, assemble
 from dataplane.image.state import State
-from dataplane.node.state import NodeState
+from dataplane.node.state import Address, NodeState
 from dataplane.reference.steps import Event, Step, Tap
 from dataplane.replay.record import Record, Value
 
@@ -38,14 +38,10 @@ class FastEngine:
         self.engine = Engine(self.image.arrays, self.state.arrays, seed)
         self.row = np.zeros(1, dtypes.RECORD)
 
-    def run(
-        self, time_ns: int, frame: bytes, length: int, entry: tuple[str, str | None]
-    ) -> Record:
+    def run(self, time_ns: int, frame: bytes, length: int, entry: tuple[str, str | None]) -> Record:
         """Follow one packet to its end.  See the reference engine's `run`."""
-        if not self.engine.has_room:
-            self.state.grow_paths()
-            self.engine.point_trace()
         self.engine.clear_output()
+        make_room(self.state, self.engine, time_ns)
         self.engine.run_one(time_ns, frame, length, self._entry(entry), self.row)
         events, taps, _ = self.engine.taken
         row = self.row[0]
@@ -75,6 +71,18 @@ class FastEngine:
         return tap_of(self.image, row, frame)
 
 
+def make_room(state: State, engine: Engine, now_ns: int) -> None:
+    """Grow whatever is too full for one more packet.  Output must have been taken before."""
+    if not engine.has_trace_room:
+        state.grow_paths()
+        engine.point_trace()
+    if engine.has_room:
+        return
+    engine.collect(now_ns)
+    if engine.free_connections < len(state.arrays["connections"]) // 4:
+        engine.point_connections(state.grow_connections(engine.free_connections))
+
+
 def path_of(image: Image, state: State, path: int) -> tuple[Step, ...]:
     start, stop = (int(bound) for bound in state.arrays["path_start"][path : path + 2])
     return tuple(image.step(int(step)) for step in state.arrays["path_steps"][start:stop])
@@ -96,10 +104,10 @@ def number(addr: Any) -> int:
     return int(addr["hi"]) << 64 | int(addr["lo"])
 
 
-def address(addr: Any, family: int) -> IPv4Address | IPv6Address | None:
-    if family == 0:
-        return None
-    return IPv4Address(number(addr)) if family == 4 else IPv6Address(number(addr))
+def address(addr: Any, family: int) -> Address:
+    """`family` is 4 or 6; but what a tunnel carried may have ended as one of IPv6."""
+    value = number(addr)
+    return IPv4Address(value) if family == 4 and value >> 32 == 0 else IPv6Address(value)
 
 
 NO_FLOW = 0xFFFFFFFF
@@ -120,7 +128,8 @@ def record_of(
                      "end_sport", "end_dport", "end_ttl", "tcp_flags")
     }  # fmt: skip
     values |= {
-        name: address(row[name], family) for name in ("src", "dst", "end_src", "end_dst")
+        name: address(row[name], family) if family else None
+        for name in ("src", "dst", "end_src", "end_dst")
     }
     return Record(
         place=image.place(int(row["place"])),

@@ -5,7 +5,7 @@ decided in `_fastpath.inject` and `_fastpath.path`, window by window, without th
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 
 from _fastpath.engine import Engine
 from _fastpath.inject import Injector
+from dataplane.cluster.objects import Cluster
 from dataplane.errors import CaptureError, UsageError
 from dataplane.image import dtypes, encode
 from dataplane.image.image import Image, assemble
 from dataplane.image.state import State
 from dataplane.node.state import Address, NodeState
+from dataplane.replay import both, slow
 from dataplane.replay.capture import Frames, open_captures
+from dataplane.replay.fast import make_room
 from dataplane.replay.result import Output, Result
 
 Array = NDArray[Any]
@@ -27,6 +30,7 @@ Warn = Callable[[str], None]
 WINDOW_FRAMES = 4096
 FLOWS = 1 << 12
 EVENTS = 1 << 16
+ENGINES = ("fast", "reference", "both")
 
 
 def _silent(message: str) -> None:
@@ -63,13 +67,21 @@ def replay(
     captures: Sequence[str] | Frames,
     options: Options | None = None,
     *,
+    engine: str = "fast",
+    cluster: Cluster | None = None,
     warn: Warn = _silent,
 ) -> Result:
     """Carry every frame of the captures through the nodes.
 
+    engine   "fast": the kernels; "reference": their specification; "both": the kernels, after
+             the two agreed on every packet
+    cluster  whose nodes they are; traces then name its objects
     raises  CaptureError if there is no packet in them, TableError for nodes that a kernel
-            would refuse, UsageError for options that do not fit together
+            would refuse, UsageError for options that do not fit together, Difference if
+            the engines disagree
     """
+    if engine not in ENGINES:
+        raise UsageError(f"no engine {engine!r}; there are {', '.join(ENGINES)}")
     options = options or Options()
     frames = captures if isinstance(captures, Frames) else open_captures(captures)
     for warning in frames.warnings:
@@ -78,14 +90,22 @@ def replay(
         names = ", ".join(capture.path for capture in frames.captures)
         raise CaptureError(f"{names or 'the capture'}: no packets")
     image = assemble(nodes, seed=options.seed, warn=warn)
-    return _Run(image, frames, options).run(warn)
+    if engine == "reference":
+        _entry(image, options)
+        return slow.run(image, frames, options, _tapped(image, options.taps), cluster)
+    if engine == "both":
+        everything = replace(options, taps="all", events=True)
+        both.check(lambda some: _Run(image, some, everything), nodes, frames, options)
+    return _Run(image, frames, options, cluster).run(warn)
 
 
 class _Run:
     """The arrays of one replay, while it runs."""
 
-    def __init__(self, image: Image, frames: Frames, options: Options):
-        self.image, self.frames, self.options = image, frames, options
+    def __init__(
+        self, image: Image, frames: Frames, options: Options, cluster: Cluster | None = None
+    ):
+        self.image, self.frames, self.options, self.cluster = image, frames, options, cluster
         self.state = State(
             image,
             connections=options.connections,
@@ -110,12 +130,17 @@ class _Run:
         while done < len(self.frames):
             stop = min(done + WINDOW_FRAMES, len(self.frames))
             rows, data = self.frames.ethernet(done, stop)
-            self._window(rows, data, done)
+            self.window(rows, data, done)
             done = stop
-        self._take()
+        result = self.result()
         if self.engine.lost:
             warn(f"{self.engine.lost} output frames of floods were not kept")
-        return Result(
+        return result
+
+    def result(self) -> Result:
+        """What there is so far; events and output frames since the last one was asked for."""
+        self._take()
+        result = Result(
             image=self.image,
             frames=self.frames,
             columns=self.records,
@@ -123,24 +148,26 @@ class _Run:
             flow_rows=self.flows[: self.injector.flow_count],
             output=Output(_joined(self.tap_rows, dtypes.TAP), _joined(self.tap_data, np.uint8)),
             event_rows=_joined(self.events, dtypes.EVENT),
+            cluster=self.cluster,
         )
+        self.events, self.tap_rows, self.tap_data, self.tap_bytes = [], [], [], 0
+        return result
 
-    def _window(self, rows: Array, data: Array, first: int) -> None:
+    def window(self, rows: Array, data: Array, first: int) -> None:
+        """Frames in Ethernet form; `first` is the index of the first."""
         done = 0
         while done < len(rows):
             done += self.injector.run(
                 rows[done:], data, self.records[first + done : first + len(rows)], first + done
             )
             if done < len(rows):
-                self._make_room()
+                self._make_room(int(rows["time_ns"][done]))
 
-    def _make_room(self) -> None:
+    def _make_room(self, now_ns: int) -> None:
         self._take()
         if self.injector.flow_count == len(self.flows):
             self._grow_flows()
-        if not self.engine.has_room:
-            self.state.grow_paths()
-            self.engine.point_trace()
+        make_room(self.state, self.engine, now_ns)
 
     def _grow_flows(self) -> None:
         grown = np.zeros(2 * len(self.flows), dtypes.FLOW)

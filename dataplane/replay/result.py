@@ -3,22 +3,25 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from _fastpath.reason import Reason, Verdict
+from dataplane.cluster.objects import Cluster
 from dataplane.image.image import Image
 from dataplane.image.state import State
 from dataplane.node.state import Address, NodeState
+from dataplane.reference.steps import Event, Step, Tap
 from dataplane.replay import after
 from dataplane.replay.capture import Frames
-from dataplane.reference.steps import Event, Step, Tap
-from dataplane.replay.fast import NO_FLOW, event_of, number, path_of, record_of, tap_of
+from dataplane.replay.fast import NO_FLOW, address, event_of, path_of, record_of, tap_of
 from dataplane.replay.record import Record
+from dataplane.trace.caption import Caption
+from dataplane.trace.describe import Describer
+from dataplane.trace.trace import Trace
 
 Array = NDArray[Any]
 NO_PATH = 0xFFFFFFFF
@@ -70,6 +73,7 @@ class Result:
     flow_rows: Array  # (m,) FLOW
     output: Output
     event_rows: Array = field(repr=False)  # (k,) EVENT, by packet
+    cluster: Cluster | None = field(default=None, repr=False)  # names of what was crossed
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -84,8 +88,11 @@ class Result:
         used = self.columns["path"][self.columns["path"] != NO_PATH]
         return int(used.max()) + 1 if len(used) else 0
 
-    @lru_cache(maxsize=4096)  # noqa: B019  a result lives as long as its caller looks at it
     def path(self, index: int) -> tuple[Step, ...]:
+        return self._path(index)
+
+    @lru_cache(maxsize=4096)  # noqa: B019  a result lives as long as its caller looks at it
+    def _path(self, index: int) -> tuple[Step, ...]:
         return path_of(self.image, self.state, index)
 
     def __hash__(self) -> int:
@@ -103,6 +110,19 @@ class Result:
             self.image, row, self.path(path) if path != NO_PATH else (),
             tuple(self._events(index)), tuple(self._taps(index)),
         )  # fmt: skip
+
+    def trace(self, index: int) -> Trace:
+        """What happened to packet `index`, ready to be read."""
+        record = self.record(index)
+        path, number = self.number(index)
+        start_ns = int(self.columns["time_ns"][0])
+        flow = record.flow if record.flow >= 0 else None
+        caption = Caption(number, path, record.time_ns, start_ns, flow, record.is_reply)
+        return Trace(record, self._describer, caption)
+
+    @cached_property
+    def _describer(self) -> Describer:
+        return Describer(self.image.states, self.cluster)
 
     def __iter__(self) -> Iterator[Record]:
         return (self.record(index) for index in range(len(self)))
@@ -129,8 +149,7 @@ class Result:
         row = self.flow_rows[number]
         family = int(row["family"])
         initiator, responder, end_src, end_dst = (
-            IPv4Address(number(row[name])) if family == 4 else IPv6Address(number(row[name]))
-            for name in ("initiator", "responder", "end_src", "end_dst")
+            address(row[name], family) for name in ("initiator", "responder", "end_src", "end_dst")
         )
         return Flow(
             number, family, int(row["proto"]),
@@ -150,5 +169,9 @@ class Result:
 
     def states(self) -> dict[str, NodeState]:
         """The nodes as the replay left them: rule counters, conntrack."""
-        now_ns = int(self.columns["time_ns"].max()) if len(self) else 0
-        return after.states(self.image, self.state, now_ns)
+        return after.states(self.image, self.state, self.end_ns)
+
+    @property
+    def end_ns(self) -> int:
+        """When the replay ended."""
+        return int(self.columns["time_ns"].max()) if len(self) else 0
