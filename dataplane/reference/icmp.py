@@ -141,7 +141,8 @@ def may_reset(packet: Packet) -> bool:
 
 
 def reset(about: Packet, ttl: int) -> Packet:
-    """A reset as RFC 793, page 36, has it.  Its checksum is left to a device."""
+    """A reset as RFC 793, page 36, has it.  IPv4's leaves its checksum to a device
+    (nf_reject_ipv4.c), IPv6's does not (nf_reject_ipv6.c)."""
     header = tcp_header(about)
     assert header is not None
     sequence, acknowledgement, flags = 0, 0, RST
@@ -153,8 +154,11 @@ def reset(about: Packet, ttl: int) -> Packet:
     segment[0:2], segment[2:4] = about.dport.to_bytes(2), about.sport.to_bytes(2)
     segment[4:8], segment[8:12] = sequence.to_bytes(4), acknowledgement.to_bytes(4)
     segment[12], segment[13] = 5 << 4, flags
-    segment[16:18] = ones_sum(pseudo_header(about.dst, about.src, TCP, 20)).to_bytes(2)
+    pseudo = pseudo_header(about.dst, about.src, TCP, 20)
+    segment[16:18] = ones_sum(pseudo).to_bytes(2)
     if about.family == 6:
+        segment[16:18] = bytes(2)
+        segment[16:18] = checksum(pseudo + segment).to_bytes(2)
         return _wrap(header6(TCP, about.dst, about.src, ttl, 20) + segment, IPV6)
     header_bytes = header4(TCP, about.dst, about.src, ttl, 20, dont_fragment=True)
     return _wrap(header_bytes + segment, IPV4)

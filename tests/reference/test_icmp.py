@@ -1,13 +1,14 @@
 """ICMP errors, resets and ARP replies: when, from whom, and byte by byte."""
 
 from dataclasses import replace
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from _fastpath.reason import Reason, Verdict
 from _fastpath.trace import Generated
-from dataplane.node.state import Route
+from dataplane.node import iptables
+from dataplane.node.state import InterfaceAddress, Neighbour, Route
 from dataplane.reference.engine import Engine
 from dataplane.reference.packet import Packet
 from tests import frames as fr
@@ -249,3 +250,82 @@ def test_a_node_without_a_way_back_says_nothing():
     )
     record = send(Engine({"n": lonely}), 6, SYN)
     assert (record.verdict, answers(record)) == (Verdict.DROPPED, [])
+
+
+CLIENT6, SERVER6, INSIDE6 = (
+    ip_address(f"fd00:{net}::{host}") for net, host in ((1, 2), (2, 2), (1, 1))
+)
+
+
+def send6(rules, protocol, body, hop_limit=64, routes=None):
+    """The same node with IPv6 addresses."""
+    reject = iptables.parse(rules, "rules", 6)
+    own = (InterfaceAddress("a", INSIDE6, 64), InterfaceAddress("b", ip_address("fd00:2::1"), 64))
+    near = (Neighbour(CLIENT6, "a", mac(CLIENT)), Neighbour(SERVER6, "b", mac(SERVER)))
+    state = node(addresses=own, neighbours=near, sysctls={"net.ipv6.conf.all.forwarding": "1"})
+    if routes is not None:
+        state = replace(state, routes=routes, addresses=own[:1])
+    frame = fr.ether(
+        mac(CLIENT), mac(INSIDE), b"\x86\xdd", fr.ipv6(CLIENT6, SERVER6, protocol, body, hop_limit)
+    )
+    return Engine({"n": replace(state, ip6tables=reject)}).run(0, frame, len(frame), ("n", "a"))
+
+
+SYN6 = fr.tcp(CLIENT6, 1000, SERVER6, 80)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "code"),
+    [
+        ("icmp6-no-route", 1, 0),
+        ("icmp6-adm-prohibited", 1, 1),
+        ("icmp6-addr-unreachable", 1, 3),
+        ("icmp6-port-unreachable", 1, 4),
+        ("icmp6-policy-fail", 1, 5),
+        ("icmp6-reject-route", 1, 6),
+    ],
+)
+def test_ipv6_errors(rule, kind, code):
+    record = send6(table("filter", f"FORWARD -j REJECT --reject-with {rule}"), 6, SYN6)
+    (error,) = answers(record)
+    assert (error.src, error.dst, error.dport) == (INSIDE6, CLIENT6, kind << 8 | code)
+    assert not error.is_checksum_wrong()
+    assert error.payload[8 + 40 :] == SYN6
+    assert error.payload[8 + 7] == 63
+
+
+def test_ipv6_resets_are_summed():
+    """nf_reject_ipv6.c finishes what nf_reject_ipv4.c leaves to the device."""
+    record = send6(table("filter", "FORWARD -p tcp -j REJECT --reject-with tcp-reset"), 6, SYN6)
+    (reset,) = answers(record)
+    assert (reset.src, reset.dst, reset.tcp_flags) == (SERVER6, CLIENT6, fr.RST | fr.ACK)
+    assert (reset.is_partial, reset.is_checksum_wrong()) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("how", "expected", "reason"),
+    [
+        ({"hop_limit": 1}, 0x0300, Reason.TTL_EXPIRED),
+        ({"routes": ()}, 0x0100, Reason.NO_ROUTE),
+        (
+            {"routes": (Route(ip_network("fd00:2::/64"), type="unreachable"),)},
+            0x0100,
+            Reason.ROUTE_UNREACHABLE,
+        ),
+        (
+            {"routes": (Route(ip_network("fd00:2::/64"), type="prohibit"),)},
+            0x0101,
+            Reason.ROUTE_PROHIBIT,
+        ),
+    ],
+)
+def test_ipv6_ends(how, expected, reason):
+    record = send6("", 6, SYN6, **how)
+    assert (record.reason, [error.dport for error in answers(record)]) == (reason, [expected])
+
+
+def test_ipv6_packets_too_big():
+    record = send6("", 17, fr.udp(CLIENT6, 1, SERVER6, 2, bytes(1400)))
+    (error,) = answers(record)
+    assert error.payload[:2] + error.payload[4:8] == b"\x02\x00" + (1400).to_bytes(4)
+    assert error.ip_length == 1280
