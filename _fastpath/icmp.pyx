@@ -2,7 +2,7 @@
 
 from libc.string cimport memcpy, memset
 
-from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_pseudo
+from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_fold, checksum_pseudo
 from _fastpath.packet cimport (
     CHECKSUM_RIGHT,
     CHECKSUM_WRONG,
@@ -33,6 +33,7 @@ cdef enum:
     IPV4_ERROR_MAX = 576        # RFC 1812 4.3.2.3; icmp.c, __icmp_send: room
     IPV6_ERROR_MAX = 1280       # RFC 4443 2.4 (c)
     TOS_ERROR = 0xC0            # IPTOS_PREC_INTERNETCONTROL
+    TOS_MASK = 0x1E             # RT_TOS: the old TOS bits, not the precedence
 
 
 cdef void begin(packet_t* packet, uint32_t length) noexcept nogil:
@@ -109,7 +110,7 @@ cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_
     cdef uint8_t* icmp
     begin(packet, at + 8 + quoted)
     if about.family == 4:
-        write_ipv4(packet, src, about.src, PROTO_ICMP, TOS_ERROR, ttl, id, 0)
+        write_ipv4(packet, src, about.src, PROTO_ICMP, TOS_ERROR | (about.tos & TOS_MASK), ttl, id, 0)
     else:
         write_ipv6(packet, src, about.src, PROTO_ICMPV6, ttl)
         sum = checksum_pseudo(src, about.src, PROTO_ICMPV6, 8 + quoted)
@@ -139,6 +140,7 @@ cdef void reset_build(packet_t* packet, const packet_t* about, uint8_t ttl) noex
     cdef const uint8_t* segment = about.frame + about.l4
     cdef uint32_t header = 20 if about.family == 4 else 40
     cdef uint32_t payload = about.ip_length + ETHER_SIZE - about.l4 - (segment[12] >> 4) * 4
+    cdef uint64_t sum
     cdef uint8_t* tcp
     begin(packet, ETHER_SIZE + header + 20)
     if about.family == 4:
@@ -156,8 +158,12 @@ cdef void reset_build(packet_t* packet, const packet_t* about, uint8_t ttl) noex
         store32(tcp + 8, load32(segment + 4) + payload + ((about.tcp_flags & TCP_SYN) != 0)
                 + ((about.tcp_flags & TCP_FIN) != 0))
         tcp[13] = TCP_RST | TCP_ACK
-    store16(tcp + 16, checksum_finish(checksum_add(
-        checksum_pseudo(about.dst, about.src, PROTO_TCP, 20), tcp, 20)))
+    sum = checksum_pseudo(about.dst, about.src, PROTO_TCP, 20)
+    if about.family == 4:
+        # nf_reject_ipv4.c leaves it to the device: a partial checksum.
+        store16(tcp + 16, checksum_fold(sum))
+    else:
+        store16(tcp + 16, checksum_finish(checksum_add(sum, tcp, 20)))
     packet_parse(packet)
 
 

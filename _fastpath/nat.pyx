@@ -387,10 +387,10 @@ cdef void nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil:
     trace_step(walk.trace, STEP_NAT, <uint32_t>packet.node * 2 + manip)
     translate_quoted(&view, connection_tuple(connection, 1 - packet.direction), 1 - manip)
     tuple_invert(&target, connection_tuple(connection, 1 - packet.direction))
-    if manip == MANIP_SRC:
+    if manip == MANIP_SRC and not addr_equal(packet.src, target.src):
         trace_event(walk.trace, EVENT_SRC, packet.src, target.src)
         packet_set_src(packet, target.src)
-    else:
+    elif manip == MANIP_DST and not addr_equal(packet.dst, target.dst):
         trace_event(walk.trace, EVENT_DST, packet.dst, target.dst)
         packet_set_dst(packet, target.dst)
         packet.destination_changed = 1

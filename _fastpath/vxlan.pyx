@@ -12,6 +12,7 @@ from _fastpath.packet cimport (
     BUFFER_SIZE,
     CHECKSUM_PARTIAL,
     ETHER_IPV4,
+    ETHER_IPV6,
     ETHER_SIZE,
     HEADROOM,
     PROTO_UDP,
@@ -26,6 +27,7 @@ from _fastpath.packet cimport (
 )
 from _fastpath.reason cimport (
     ADDRESS_LEARNED_LOCAL,
+    CAPTURE_CUT,
     TUNNEL_LOOP,
     VXLAN_INVALID,
     VXLAN_UNKNOWN_VNI,
@@ -121,49 +123,66 @@ cdef int32_t vxlan_of_packet(const image_t* image, const packet_t* packet,
                              int* reason) noexcept nogil:
     cdef const vxlan_t* vxlan
     cdef const uint8_t* header
+    cdef uint32_t i, end
     cdef bint is_port = False
-    cdef uint32_t i
     reason[0] = 0
-    if packet.proto != PROTO_UDP or packet.l4 == 0:
+    # vxlan_open: without an IPv6 underlay the socket is an IPv4 one.
+    if packet.proto != PROTO_UDP or packet.l4 == 0 or packet.family != 4:
         return -1
     header = packet.frame + packet.l4 + 8
+    end = packet.l4 + 8 + VXLAN_HEADER
     for i in range(image.vxlan_count):
         vxlan = &image.vxlans[i]
         if image.devices[vxlan.device].node != packet.node or vxlan.port != packet.dport:
             continue
         is_port = True
-        if packet.l4 + 8 + VXLAN_HEADER > packet.size:
+        if end > packet.size:
             break
         if load32(header) == FLAG_VNI and load32(header + 4) >> 8 == vxlan.vni and header[7] == 0:
             return <int32_t>i
     if not is_port:
         return -1
-    if packet.l4 + 8 + VXLAN_HEADER > packet.size or load32(header) != FLAG_VNI or header[7]:
+    if end > packet.size and end <= packet.length:
+        reason[0] = CAPTURE_CUT
+    elif end > packet.size or load32(header) != FLAG_VNI or header[7]:
         reason[0] = VXLAN_INVALID
     else:
         reason[0] = VXLAN_UNKNOWN_VNI
     return -1
 
 
+cdef int take_congestion(packet_t* packet) noexcept nogil:
+    """INET_ECN_decapsulate (RFC 6040 section 4.2): what the tunnel met is told to the ends."""
+    cdef uint8_t* ip = packet.frame + ETHER_SIZE
+    cdef uint16_t ethertype = load16(packet.frame + 12)
+    if ethertype == ETHER_IPV4 and packet.size >= ETHER_SIZE + 20:
+        packet.family = 4
+        packet.tos = ip[1]
+    elif ethertype == ETHER_IPV6 and packet.size >= ETHER_SIZE + 40:
+        packet.family = 6
+        packet.tos = <uint8_t>(((ip[0] & 15) << 4) | (ip[1] >> 4))
+    else:
+        return 0
+    if packet.tos & ECN_MASK == 0:
+        return VXLAN_INVALID                # its ends would not understand
+    packet_set_tos(packet, packet.tos | ECN_CE)
+    return 0
+
+
 cdef int vxlan_decapsulate(packet_t* packet, uint64_t own_mac) noexcept nogil:
     cdef uint32_t offset = packet.l4 + 8 + VXLAN_HEADER
     cdef uint8_t outer_ecn = packet.tos & ECN_MASK
-    cdef int reason
-    if offset + ETHER_SIZE > packet.size:
+    if offset + ETHER_SIZE > packet.length:
         return VXLAN_INVALID
+    if offset + ETHER_SIZE > packet.size:
+        return CAPTURE_CUT
     packet.frame += offset
     packet.size -= offset
     packet.length -= offset
     if load48(packet.frame + 6) == own_mac:
         return ADDRESS_LEARNED_LOCAL
-    reason = packet_parse(packet)
-    if reason or packet.family == 0 or outer_ecn != ECN_CE:
-        return reason
-    # RFC 6040 section 4.2: congestion outside is told inside, or the packet is dropped.
-    if packet.tos & ECN_MASK == 0:
-        return VXLAN_INVALID
-    packet_set_tos(packet, packet.tos | ECN_CE)
-    return 0
+    # A damaged inner packet is refused where it arrives: at the VXLAN device.
+    return take_congestion(packet) if outer_ecn == ECN_CE else 0
 
 
 # ------------------------------------------------------------------- doors for the tests

@@ -79,7 +79,8 @@ def make_room(state: State, engine: Engine, now_ns: int) -> None:
     if engine.has_room:
         return
     engine.collect(now_ns)
-    if engine.free_connections < len(state.arrays["connections"]) // 4:
+    # A quarter at least: else the next packets would only collect again.
+    while not engine.has_room or engine.free_connections < len(state.arrays["connections"]) // 4:
         engine.point_connections(state.grow_connections(engine.free_connections))
 
 
