@@ -5,7 +5,7 @@ file; or %manifest, its text), what differs on a node (%sysctl NODE NAME=VALUE; 
 CHAIN …, put first in its chain), then connections (%trace FROM TO [via ENDPOINT] [and reply])
 and the trace that each must leave.
 
-UPDATE_GOLDEN=1 rewrites the traces; the diff is then what the review is about.
+Both engines run it.  UPDATE_GOLDEN=1 rewrites the traces; the diff is then what is reviewed.
 """
 
 import json
@@ -76,7 +76,7 @@ def traces(args: str, cluster: Cluster, nodes: dict[str, NodeState]) -> str:
     connection = synthetic.between(*ends)
     choices = chosen(connection, found["endpoint"], nodes) if found["endpoint"] else {}
     options = Options(choices=choices, events=True)
-    result = replay(nodes, synthetic.frames(connection), options)
+    result = replay(nodes, synthetic.frames(connection), options, engine="both")
     describer = Describer(nodes, cluster)
     count = 2 if found["reply"] else 1
     return "".join(minimal(result.record(index), describer) for index in range(count))

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
-from dataplane.cli import inputs, options, output, packets
+from dataplane.cli import differing, ending, inputs, options, output, packets
 from dataplane.cli.tally import tally
 from dataplane.node.folder import write_node
 from dataplane.replay import choose, tap_files
+from dataplane.replay.difference import Difference
 from dataplane.replay.replay import Options, replay
 from dataplane.replay.result import Result
 from dataplane.trace.describe import Describer
@@ -46,7 +47,7 @@ def command(
     engine: str,
     proxy_mode: str | None,
     is_quiet: bool,
-) -> None:
+) -> int:
     """Replay captures through a cluster, and print what became of each packet.
 
     \b
@@ -64,12 +65,16 @@ def command(
         at=inputs.place(at) if at else None,
         taps="all" if tap_folder else (),
     )
-    result = replay(given.nodes, captures, chosen, warn=warn)
+    try:
+        result = replay(given.nodes, captures, chosen, engine=engine, warn=warn)
+    except Difference as difference:
+        return differing.tell(difference)
     if tap_folder:
         tap_files.write(result, tap_folder)
     if state_folder:
         _write_states(result, Path(state_folder))
     _print(result, Describer(given.nodes, given.cluster), form, is_quiet)
+    return ending.DONE
 
 
 def _write_states(result: Result, folder: Path) -> None:

@@ -119,6 +119,19 @@ def test_the_same_arguments_give_the_same_bytes() -> None:
     assert once == again
 
 
+@pytest.mark.parametrize("engine", ["reference", "both"])
+def test_the_specification_says_the_same(engine: str, tmp_path: Path) -> None:
+    ends = {}
+    for name in ("fast", engine):
+        folder = tmp_path / name
+        replay = ("replay", *CLUSTER, "-r", CLIENT_PCAP, "--engine", name)
+        text = output(*replay, "-w", str(folder / "taps"), "--state", str(folder / "state"))
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        found = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+        ends[name] = text, found, output(*replay, "-o", "jsonl")
+    assert ends["fast"] == ends[engine]
+
+
 def test_a_capture_from_standard_input() -> None:
     data = Path(CLIENT_PCAP).read_bytes()
     assert output("replay", *CLUSTER, "-q", "-r", "-", stdin=data) == output(*REPLAY)
