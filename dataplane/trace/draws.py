@@ -25,8 +25,8 @@ class Draw(NamedTuple):
     matched: bool = False
 
     def __str__(self) -> str:
-        sign, mark = ("<", "✔") if self.value < self.probability else ("≥", "✘")
-        return f"draw {self.value:.5f} {sign} {self.probability:.5f} {mark}"
+        sign = "<" if self.value < self.probability else "≥"  # `!` turns what it means
+        return f"draw {self.value:.5f} {sign} {self.probability:.5f} {'✔' if self.matched else '✘'}"
 
 
 def draws(record: Record, rules: Rules) -> list[Draw]:

@@ -54,3 +54,14 @@ def test_a_chain_that_was_left_without_a_match() -> None:
 def test_a_draw_that_no_rule_explains_is_kept() -> None:
     record = made(steps=[rule(A, "nat", WEB, 4)], events=[drawn(0, 0.5, 12345), drawn(1, 0, 5)])
     assert [each.chain for each in draws(record, rules())] == ["", ""]
+
+
+def test_a_negated_match_says_yes_to_a_draw_past_its_probability() -> None:
+    text = (
+        "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -m statistic --mode random"
+        " ! --probability 0.50000000000 -j ACCEPT\nCOMMIT\n"
+    )
+    nodes = {A: NodeState(A, iptables=iptables.parse(text, "save", family=4))}
+    record = made(steps=[rule(A, "nat", "PREROUTING", 1)], events=[drawn(0, 0.75, HALF)])
+    [draw] = draws(record, Rules(nodes, Places(nodes)))
+    assert str(draw) == "draw 0.75000 ≥ 0.50000 ✔"
