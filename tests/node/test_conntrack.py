@@ -84,6 +84,7 @@ REFUSED = [
     ("udp 17 29 src=10.0.0.1 dst=10.0.0.2", "two tuples were expected, but src= stands 1 times"),
     (UDP.replace("10.0.0.2", "10.0.0"), "bad dst='10.0.0'; an IP address expected"),
     (f"{UDP} sport=65536", "bad sport='65536'; a number up to 65535 expected"),
+    (f"{UDP} dport=65536", "bad dport='65536'; a number up to 65535 expected"),
     (f"{UDP} mark=x", "bad mark='x'"),
     (f"{UDP} zone=5", "conntrack zones are not modelled"),
     (UDP.replace("17", "256"), "bad number '256'; at most 255 expected"),

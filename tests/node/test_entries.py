@@ -76,6 +76,12 @@ REFUSED = [
         ' "info_data": {"id": 16777216, "ttl": 0}}}',
         "bad id 16777216; a number from 0 to 16777215 was expected",
     ),
+    (
+        links,
+        '{"ifindex": 1, "ifname": "v", "mtu": 1,'
+        ' "linkinfo": {"info_slave_data": {"hairpin": "on"}}}',
+        "bad hairpin 'on'; true or false was expected",
+    ),
     (addresses, '{"ifname": "lo", "addr_info": [{"prefixlen": 8}]}', "addr_info 0: no local"),
     (
         addresses,

@@ -46,6 +46,13 @@ def test_routes_that_both_files_list_are_read_once():
     assert {route.dst.version for route in state.routes} == {4, 6}
 
 
+def test_a_default_route_is_of_the_family_of_its_file(tmp_path):
+    for file in ("routes.json", "routes6.json"):
+        (tmp_path / file).write_text('[{"dst": "default", "dev": "eth0"}]')
+    state = read_node("node-a", tmp_path, unexpected)
+    assert [route.dst.version for route in state.routes] == [4, 6]
+
+
 def test_counters_are_written_when_asked(tmp_path):
     state = read_node("node-a", RECORDED, lambda message: None)
     write_node(state, tmp_path, counters=True)

@@ -49,3 +49,9 @@ def test_a_tunnel_has_no_mac():
         '[{"ifindex": 2, "ifname": "tun0", "mtu": 1480, "link_type": "ipip", "address": "1.1.1.1"}]'
     )
     assert links.parse(text, "x")[0].mac == ""
+
+
+def test_a_vxlan_device_of_a_few_words_has_the_usual_rest():
+    text = """[{"ifindex": 2, "ifname": "v", "mtu": 1450, "linkinfo":
+        {"info_kind": "vxlan", "info_data": {"id": 1, "ttl": 0}}}]"""
+    assert links.parse(text, "x")[0].vxlan == Vxlan(1)
