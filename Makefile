@@ -18,7 +18,7 @@ lint: build         ## ruff, mypy, cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint _fastpath
+	PATH=$(BIN):$$PATH $(BIN)/cython-lint _fastpath
 
 build: $(VENV)/installed     ## make .venv and compile the kernels in place
 	@$(BIN)/python setup.py -q build_ext --inplace

@@ -25,9 +25,9 @@ cdef int32_t fdb_static(const image_t* image, int32_t device, uint64_t mac) noex
 cdef learned_t* learned_slot(const state_t* state, int32_t bridge, uint64_t mac) noexcept nogil:
     """Its entry, or the free one where it would go, or NULL when the table is full."""
     cdef uint32_t slot = <uint32_t>fold(mac, <uint64_t>bridge) & state.learned_mask
-    cdef uint32_t tries
+    cdef uint32_t _tries
     cdef learned_t* entry
-    for tries in range(state.learned_mask + 1):
+    for _tries in range(state.learned_mask + 1):
         entry = &state.learned[slot]
         if entry.mac == 0 or (entry.mac == mac and entry.bridge == bridge):
             return entry

@@ -14,10 +14,10 @@ cdef uint32_t crc32c(const uint8_t* data, size_t size) noexcept nogil:
     # Bit by bit: SCTP through NAT is rare, and a table would be one more thing to trust.
     cdef uint32_t crc = 0xFFFFFFFFu
     cdef size_t i
-    cdef int bit
+    cdef int _bit
     for i in range(size):
         crc ^= data[i]
-        for bit in range(8):
+        for _bit in range(8):
             crc = (crc >> 1) ^ (0x82F63B78u if crc & 1 else 0)
     return ~crc
 

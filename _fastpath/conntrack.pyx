@@ -22,10 +22,8 @@ from _fastpath.image cimport HOOK_PREROUTING, node_t
 from _fastpath.packet cimport (
     CHECKSUM_WRONG,
     ETHER_SIZE,
-    PROTO_DCCP,
     PROTO_ICMP,
     PROTO_ICMPV6,
-    PROTO_SCTP,
     PROTO_TCP,
     PROTO_UDP,
     PROTO_UDPLITE,
@@ -154,7 +152,8 @@ cdef bint packet_tuple(const packet_t* packet, uint16_t node, tuple_t* tuple) no
 
 cdef void unlink_one(state_t* state, int32_t index, uint32_t direction) noexcept nogil:
     cdef connection_t* connection = &state.connections[index]
-    cdef int32_t* link = &state.buckets[tuple_bucket(state, connection_tuple(connection, direction))]
+    cdef const tuple_t* tuple = connection_tuple(connection, direction)
+    cdef int32_t* link = &state.buckets[tuple_bucket(state, tuple)]
     cdef uint32_t other
     while link[0] >= 0:
         # A chain link names (connection, direction) in one number.

@@ -7,7 +7,6 @@ compared each layout with its struct.  Methods that walk packets release the GIL
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
-from _fastpath.address cimport addr_t
 from _fastpath.image cimport (
     address_t,
     device_t,

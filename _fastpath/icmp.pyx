@@ -4,7 +4,6 @@ from libc.string cimport memcpy, memset
 
 from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_fold, checksum_pseudo
 from _fastpath.packet cimport (
-    CHECKSUM_RIGHT,
     CHECKSUM_WRONG,
     ETHER_ARP,
     ETHER_IPV4,
@@ -18,10 +17,8 @@ from _fastpath.packet cimport (
     TCP_FIN,
     TCP_RST,
     TCP_SYN,
-    load16,
     load32,
     load48,
-    packet_checksum,
     packet_parse,
     store16,
     store32,
@@ -110,7 +107,8 @@ cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_
     cdef uint8_t* icmp
     begin(packet, at + 8 + quoted)
     if about.family == 4:
-        write_ipv4(packet, src, about.src, PROTO_ICMP, TOS_ERROR | (about.tos & TOS_MASK), ttl, id, 0)
+        write_ipv4(packet, src, about.src, PROTO_ICMP, TOS_ERROR | (about.tos & TOS_MASK), ttl,
+                   id, 0)
     else:
         write_ipv6(packet, src, about.src, PROTO_ICMPV6, ttl)
         sum = checksum_pseudo(src, about.src, PROTO_ICMPV6, 8 + quoted)

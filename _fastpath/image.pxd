@@ -273,7 +273,7 @@ cdef struct image_t:
     const neighbour_t* neighbours   # sorted by (device, address)
     const fdb_t* fdb
     const host_t* hosts
-    const uint32_t* host_by_address # hosts sorted by (family, address)
+    const uint32_t* host_by_address  # hosts sorted by (family, address)
     const vxlan_t* vxlans
     const address_t* addresses
     const int32_t* bridge_ports

@@ -53,7 +53,6 @@ from _fastpath.reason cimport (
     NOT_IP,
     ONE_WAY,
     RECORDED_ERROR,
-    REJECTED,
     SKIPPED,
     UNANSWERED,
     UNKNOWN,

@@ -22,8 +22,6 @@ from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_pseudo
 from _fastpath.conntrack cimport quoted_transport, source_bucket, tuple_invert, tuple_taken
 from _fastpath.image cimport (
     RANGE_MAP_IPS,
-    RANGE_PROTO_RANDOM,
-    RANGE_PROTO_RANDOM_FULLY,
     RANGE_PROTO_SPECIFIED,
 )
 from _fastpath.packet cimport (

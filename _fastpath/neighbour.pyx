@@ -33,9 +33,9 @@ cdef seen_t* seen_slot(const state_t* state, int32_t segment, uint8_t family,
     """Its entry, or the free one where it would go, or NULL when the table is full."""
     cdef uint64_t h = fold(fold(address.hi, address.lo), <uint64_t>segment)
     cdef uint32_t slot = <uint32_t>h & state.seen_mask
-    cdef uint32_t tries
+    cdef uint32_t _tries
     cdef seen_t* entry
-    for tries in range(state.seen_mask + 1):
+    for _tries in range(state.seen_mask + 1):
         entry = &state.seen[slot]
         if entry.mac == 0 or (entry.segment == segment and entry.family == family
                               and addr_equal(entry.address, address)):

@@ -6,7 +6,7 @@ before it held.  Counters are bumped and the step is recorded when all held, bef
 target runs.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from _fastpath.address cimport addr_in, addr_t
 from _fastpath.choice cimport CHOICE_STATISTIC, choice_fed, choice_key, draw_t
@@ -51,7 +51,6 @@ from _fastpath.image cimport (
     TARGET_MASQUERADE,
     TARGET_NONE,
     TARGET_NOTRACK,
-    TARGET_REDIRECT,
     TARGET_REJECT,
     TARGET_RETURN,
     TARGET_SNAT,
@@ -76,8 +75,6 @@ from _fastpath.state cimport (
     CT_ESTABLISHED,
     CT_ESTABLISHED_REPLY,
     CT_NEW,
-    CT_RELATED,
-    CT_RELATED_REPLY,
     CT_UNTRACKED,
     IPS_ASSURED,
     IPS_CONFIRMED,
@@ -85,7 +82,6 @@ from _fastpath.state cimport (
     IPS_EXPECTED,
     IPS_SEEN_REPLY,
     IPS_SRC_NAT,
-    connection_t,
     tuple_t,
 )
 from _fastpath.trace cimport EVENT_DRAW, EVENT_MARK, STEP_RULE, trace_step, trace_value

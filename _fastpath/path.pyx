@@ -97,7 +97,7 @@ from _fastpath.neighbour cimport (
     neighbour_see,
     resolve,
 )
-from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, table_walk
+from _fastpath.netfilter cimport WALK_ACCEPT, WALK_REJECT, table_walk
 from _fastpath.packet cimport (
     CHECKSUM_WRONG,
     ETHER_ARP,
@@ -125,7 +125,6 @@ from _fastpath.reason cimport (
     ARP_HANDLED,
     BRIDGE_LINK_LOCAL,
     BRIDGE_SAME_PORT,
-    CAPTURE_CUT,
     CONSUMED,
     DELIVERED,
     DEVICE_DOWN,
@@ -160,7 +159,6 @@ from _fastpath.reason cimport (
     VXLAN_NO_REMOTE,
 )
 from _fastpath.state cimport (
-    CT_INFOS,
     CT_RELATED,
     CT_RELATED_REPLY,
     PENDING_MAX,

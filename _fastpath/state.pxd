@@ -55,7 +55,7 @@ cdef struct tuple_t:
     uint8_t family
 
 cdef struct connection_t:
-    tuple_t original, reply # one after the other: see connection_tuple
+    tuple_t original, reply  # one after the other: see connection_tuple
     uint64_t expires_ns
     uint64_t stream_ns      # UDP: from here on it is a stream
     int32_t next[2]         # in the hash chain of each tuple; -1 = end
@@ -99,7 +99,7 @@ cdef struct state_t:
     # conntrack
     connection_t* connections
     int32_t* buckets        # by tuple, both directions
-    int32_t* source_buckets # by original source
+    int32_t* source_buckets  # by original source
     int32_t* free_list
     uint32_t connection_max, bucket_mask, free_count
     uint32_t* node_connections  # (nodes,) confirmed entries of each node

@@ -120,7 +120,8 @@ cdef struct trace_t:
 
 cdef void trace_step(trace_t* trace, uint32_t kind, uint32_t index) noexcept nogil
 cdef void trace_event(trace_t* trace, uint32_t kind, addr_t before, addr_t after) noexcept nogil
-cdef void trace_value(trace_t* trace, uint32_t kind, uint64_t before, uint64_t after) noexcept nogil
+cdef void trace_value(trace_t* trace, uint32_t kind, uint64_t before,
+                      uint64_t after) noexcept nogil
 
 # Number of the path made of the steps taken; stores it when it is new.
 cdef uint32_t trace_intern(trace_t* trace) noexcept nogil

@@ -24,7 +24,8 @@ cdef void trace_event(trace_t* trace, uint32_t kind, addr_t before, addr_t after
     event.after = after
 
 
-cdef void trace_value(trace_t* trace, uint32_t kind, uint64_t before, uint64_t after) noexcept nogil:
+cdef void trace_value(trace_t* trace, uint32_t kind, uint64_t before,
+                      uint64_t after) noexcept nogil:
     if trace.event_max:
         trace_event(trace, kind, addr_t(0, before), addr_t(0, after))
 

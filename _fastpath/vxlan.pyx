@@ -7,14 +7,13 @@ from libc.stdint cimport uint32_t
 from libc.string cimport memset
 
 from _fastpath.address cimport addr_t
-from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_fold, checksum_pseudo
+from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_pseudo
 from _fastpath.packet cimport (
     BUFFER_SIZE,
     CHECKSUM_PARTIAL,
     ETHER_IPV4,
     ETHER_IPV6,
     ETHER_SIZE,
-    HEADROOM,
     PROTO_UDP,
     load16,
     load32,

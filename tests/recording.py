@@ -132,7 +132,11 @@ def _endpoints() -> list[dict[str, object]]:
                 packet = parse(frame)
                 if _opens(packet):
                     arrived[packet.ip_id, packet.payload[4:8]].append(packet)
-    for file, node in (("client.pcap", "node-a"), ("outside.pcap", "node-a"), ("web-1.pcap", "node-a")):
+    for file, node in (
+        ("client.pcap", "node-a"),
+        ("outside.pcap", "node-a"),
+        ("web-1.pcap", "node-a"),
+    ):
         for frame in frames(file):
             packet = parse(frame)
             if not _opens(packet) or packet.dst in range_of_pods():

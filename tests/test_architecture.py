@@ -80,7 +80,10 @@ def test_kernels_know_nothing_of_dataplane(path):
 
 def functions(text):
     """Headers of cdef functions, classes' methods included."""
-    pattern = r"^ *cdef (?!class|enum|struct|packed|extern|readonly|object|public)([^=\n]*?\w\((?:[^()]|\([^()]*\))*\)[^:\n]*)(?::|$)"
+    pattern = (
+        r"^ *cdef (?!class|enum|struct|packed|extern|readonly|object|public)"
+        r"([^=\n]*?\w\((?:[^()]|\([^()]*\))*\)[^:\n]*)(?::|$)"
+    )
     return [" ".join(found.split()) for found in re.findall(pattern, text, re.M)]
 
 
@@ -100,7 +103,10 @@ def test_kernels_are_noexcept_nogil(path):
 
 
 def test_the_search_for_functions_finds_them():
-    text = "cdef int f(int a,\n           int b) noexcept nogil:\n    cdef int x = g(1)\ncdef bint h() nogil:\n"
+    text = (
+        "cdef int f(int a,\n           int b) noexcept nogil:\n    cdef int x = g(1)\n"
+        "cdef bint h() nogil:\n"
+    )
     assert functions(text) == ["int f(int a, int b) noexcept nogil", "bint h() nogil"]
 
 

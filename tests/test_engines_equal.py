@@ -3,21 +3,37 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataplane.node.iptables import render
 from dataplane.reference.engine import Engine as ReferenceEngine
 from dataplane.replay.after import counters
 from dataplane.replay.fast import FastEngine
 
 from . import frames as fr
-from .two_nodes import CLIENT, EMPTY, NODE_A, NODE_B, OUTSIDE, RULES, WEB, WEB1, WEB2, mac, two_nodes
+from .two_nodes import (
+    CLIENT,
+    EMPTY,
+    NODE_A,
+    NODE_B,
+    OUTSIDE,
+    RULES,
+    WEB,
+    WEB1,
+    WEB2,
+    mac,
+    two_nodes,
+)
 
 SECOND = 10**9
-PODS = {CLIENT: ("node-a", "veth-client"), WEB1: ("node-a", "veth-web-1"), WEB2: ("node-b", "veth-web-2")}
+PODS = {
+    CLIENT: ("node-a", "veth-client"),
+    WEB1: ("node-a", "veth-web-1"),
+    WEB2: ("node-b", "veth-web-2"),
+}
 GATEWAYS = {"node-a": mac("10.244.1.1"), "node-b": mac("10.244.2.1")}
 
 addresses = st.sampled_from([CLIENT, WEB1, WEB2, OUTSIDE, WEB, EMPTY, NODE_A, NODE_B])
 ports = st.sampled_from([40000, 40001, 80, 8080, 30080, 53])
-flags = st.sampled_from([fr.SYN, fr.SYN | fr.ACK, fr.ACK, fr.FIN | fr.ACK, fr.RST, fr.RST | fr.ACK, 0])
+FLAGS = [fr.SYN, fr.SYN | fr.ACK, fr.ACK, fr.FIN | fr.ACK, fr.RST, fr.RST | fr.ACK, 0]
+flags = st.sampled_from(FLAGS)
 
 
 @st.composite
@@ -26,11 +42,19 @@ def segments(draw):
     src, dst = draw(addresses), draw(addresses)
     kind = draw(st.sampled_from(["tcp", "tcp", "tcp", "udp", "echo", "other"]))
     if kind == "tcp":
-        body = fr.tcp(src, draw(ports), dst, draw(ports), draw(flags),
-                      payload=draw(st.sampled_from([b"", b"abc"])), partial=draw(st.booleans()))
+        body = fr.tcp(
+            src,
+            draw(ports),
+            dst,
+            draw(ports),
+            draw(flags),
+            payload=draw(st.sampled_from([b"", b"abc"])),
+            partial=draw(st.booleans()),
+        )
         return src, dst, 6, body
     if kind == "udp":
-        return src, dst, 17, fr.udp(src, draw(ports), dst, draw(ports), b"hello", draw(st.booleans()))
+        body = fr.udp(src, draw(ports), dst, draw(ports), b"hello", draw(st.booleans()))
+        return src, dst, 17, body
     if kind == "echo":
         return src, dst, 1, fr.echo(draw(st.integers(1, 2)), reply=draw(st.booleans()))
     return src, dst, draw(st.sampled_from([47, 50, 132])), b"\0" * 24
@@ -41,16 +65,29 @@ def packets(draw):
     src, dst, protocol, body = draw(segments())
     ttl = draw(st.sampled_from([64, 64, 64, 2, 1]))
     fragment = draw(st.sampled_from([0x4000, 0x4000, 0x4000, 0, 0x2000]))
-    ip = fr.ipv4(src, dst, protocol, body, ttl=ttl, id=draw(st.integers(0, 3)), fragment=fragment,
-                 tos=draw(st.sampled_from([0, 0, 3, 8])))
+    ip = fr.ipv4(
+        src,
+        dst,
+        protocol,
+        body,
+        ttl=ttl,
+        id=draw(st.integers(0, 3)),
+        fragment=fragment,
+        tos=draw(st.sampled_from([0, 0, 3, 8])),
+    )
     entry, ether = draw(st.sampled_from(["natural", "natural", "natural", "wire", "local"])), None
     if entry == "local":
         return fr.ether("00:" * 5 + "00", "00:" * 5 + "00", b"\x08\x00", ip), (
-            draw(st.sampled_from(["node-a", "node-b"])), None)
+            draw(st.sampled_from(["node-a", "node-b"])),
+            None,
+        )
     if entry == "natural" and src in PODS:
         node, device = PODS[src]
-        to = draw(st.sampled_from([GATEWAYS[node], GATEWAYS[node], mac(WEB1), mac("10.9.9.9"),
-                                   "ff:" * 5 + "ff"]))
+        to = draw(
+            st.sampled_from(
+                [GATEWAYS[node], GATEWAYS[node], mac(WEB1), mac("10.9.9.9"), "ff:" * 5 + "ff"]
+            )
+        )
         return fr.ether(mac(src), to, b"\x08\x00", ip), (node, device)
     node, address = draw(st.sampled_from([("node-a", NODE_A), ("node-b", NODE_B)]))
     ether = draw(st.sampled_from([mac(address), mac(address), mac(OUTSIDE)]))
@@ -106,8 +143,23 @@ def rule_texts(draw):
 
 
 def compare(fast, slow):
-    for name in ("verdict", "reason", "place", "entry", "family", "proto", "src", "dst", "sport",
-                 "dport", "end_src", "end_dst", "end_sport", "end_dport", "end_ttl"):
+    for name in (
+        "verdict",
+        "reason",
+        "place",
+        "entry",
+        "family",
+        "proto",
+        "src",
+        "dst",
+        "sport",
+        "dport",
+        "end_src",
+        "end_dst",
+        "end_sport",
+        "end_dport",
+        "end_ttl",
+    ):
         assert getattr(fast, name) == getattr(slow, name), name
     assert list(fast.steps) == list(slow.steps)
     assert list(fast.events) == list(slow.events)
@@ -115,8 +167,11 @@ def compare(fast, slow):
 
 
 @settings(max_examples=150)
-@given(rule_texts(), st.lists(st.tuples(packets(), st.sampled_from([0, 1, 40, 130])), max_size=12),
-       st.integers(0, 3))
+@given(
+    rule_texts(),
+    st.lists(st.tuples(packets(), st.sampled_from([0, 1, 40, 130])), max_size=12),
+    st.integers(0, 3),
+)
 def test_walk_equals_reference(rules, sequence, seed):
     nodes = two_nodes(rules)
     fast, slow = FastEngine(nodes, seed=seed), ReferenceEngine(nodes, seed=seed)

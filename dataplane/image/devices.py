@@ -94,9 +94,7 @@ def _add_kinds(devices: Devices, nodes: Mapping[str, NodeState]) -> None:
         )
 
 
-def _kind(
-    devices: Devices, index: int, link: Link, is_port: bool, has_gateway: bool
-) -> DeviceKind:
+def _kind(devices: Devices, index: int, link: Link, is_port: bool, has_gateway: bool) -> DeviceKind:
     if link.link_type == "loopback":
         return DeviceKind.DEVICE_LOOPBACK
     if link.kind in KINDS:

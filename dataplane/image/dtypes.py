@@ -129,8 +129,8 @@ TUPLE = np.dtype(
 
 CONNECTION = np.dtype(
     [
-        ("original", TUPLE), ("reply", TUPLE), ("expires_ns", "u8"), ("stream_ns", "u8"), ("next", "i4", (2,)),
-        ("next_source", "i4"), ("status", "u4"), ("mark", "u4"),
+        ("original", TUPLE), ("reply", TUPLE),
+        ("expires_ns", "u8"), ("stream_ns", "u8"), ("next", "i4", (2,)), ("next_source", "i4"), ("status", "u4"), ("mark", "u4"),
         ("tcp_state", "u1"), ("tcp_last_dir", "u1"), ("tcp_last_index", "u1"),
         ("tcp_flags", "u1", (2,)), ("in_use", "u1"), ("padding", "u2"), ("tcp_last_end", "u4"),
         ("padding2", "u4"),

@@ -116,7 +116,9 @@ def _unmodelled(tables: RouteTables, node: str, family: int) -> int:
     """A table that answers everything with "not modelled"."""
     root = tables.tries.new()
     tables.tries.add(root, ANYWHERE[family], len(tables.rows))
-    tables.rows.append((encode.ZERO, encode.ZERO, -1, int(RouteKind.ROUTE_UNKNOWN), family, 0, 0, 0))
+    tables.rows.append(
+        (encode.ZERO, encode.ZERO, -1, int(RouteKind.ROUTE_UNKNOWN), family, 0, 0, 0)
+    )
     tables.names.append(RouteName(node, family, "", "a routing rule that is not modelled"))
     return root
 

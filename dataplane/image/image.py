@@ -162,7 +162,7 @@ def _route_arrays(routes: RouteTables) -> dict[str, Array]:
     return {
         "routes": _array(routes.rows, dtypes.ROUTE),
         "lpm": routes.tries.array(),
-        "fibs": np.array(routes.fibs or [0], np.int32),  # type: ignore[dict-item]
+        "fibs": np.array(routes.fibs or [0], np.int32),
     }
 
 
@@ -190,8 +190,8 @@ def _link_arrays(
             ],
             dtypes.HOST,
         ),
-        "host_by_address": np.array(by_address or [0], np.uint32),  # type: ignore[dict-item]
-        "counts": np.array(  # type: ignore[dict-item]
+        "host_by_address": np.array(by_address or [0], np.uint32),
+        "counts": np.array(
             [len(neighbours), len(fdb), len(hosts)], np.uint32
         ),
     }  # fmt: skip
@@ -301,11 +301,9 @@ def _device_arrays(
     arrays["devices"] = _array(rows, dtypes.DEVICE)
     arrays["vxlans"] = _array(vxlans, dtypes.VXLAN)
     arrays["addresses"] = _array([address_row(a) for a in devices.addresses], dtypes.ADDRESS)
-    arrays["bridge_ports"] = np.array(bridge_ports or [0], np.int32)  # type: ignore[assignment]
-    arrays["wires"] = np.array(wires or [0], np.int32)  # type: ignore[assignment]
-    arrays["counts"] = np.array(  # type: ignore[assignment]
-        [*arrays["counts"].tolist(), len(vxlans), len(wires)], np.uint32
-    )
+    arrays["bridge_ports"] = np.array(bridge_ports or [0], np.int32)
+    arrays["wires"] = np.array(wires or [0], np.int32)
+    arrays["counts"] = np.array([*arrays["counts"].tolist(), len(vxlans), len(wires)], np.uint32)
 
 
 def _bridge_of(devices: Devices, node: str, link: Link) -> int:
@@ -351,4 +349,4 @@ def _step_bases(names: Names) -> Array:
     starts = [0]
     for kind in range(StepKind.STEP_KINDS - 1):
         starts.append(starts[-1] + sizes[kind])
-    return np.array(starts, np.uint32)  # type: ignore[return-value]
+    return np.array(starts, np.uint32)

@@ -120,9 +120,7 @@ def _fdb_row(devices: Devices, node: str, entry: FdbEntry) -> FdbRow | None:
     return FdbRow(bridge, mac, port, encode.ZERO, node, entry)
 
 
-def host_rows(
-    devices: Devices, fdb: list[FdbRow], neighbours: list[NeighbourRow]
-) -> list[HostRow]:
+def host_rows(devices: Devices, fdb: list[FdbRow], neighbours: list[NeighbourRow]) -> list[HostRow]:
     """Hosts behind ports and on wires, a row per address, sorted by (device, mac)."""
     own_macs = {encode.mac(link.mac) for _, link in devices.links}
     rows = set(_behind_bridges(devices, fdb, neighbours))

@@ -68,18 +68,14 @@ def _ports(match: Match) -> list[Row]:
     rows = []
     sport, dport = options.pop("--sport", None), options.pop("--dport", None)
     invert = bool(sport and sport.negated) | bool(dport and dport.negated) << 1
-    rows.append(
-        row(MatchKind.MATCH_PORTS, *_port_range(sport), *_port_range(dport), invert=invert)
-    )
+    rows.append(row(MatchKind.MATCH_PORTS, *_port_range(sport), *_port_range(dport), invert=invert))
     for option in options.values():
         rows.append(TCP_OPTIONS[option.name](option) if match.name == "tcp" else UNKNOWN)
     return rows
 
 
 def _tcp_flags(option: Option) -> Row:
-    mask, compare = (
-        sum({TCP_FLAGS[flag] for flag in text.split(",")}) for text in option.values
-    )
+    mask, compare = (sum({TCP_FLAGS[flag] for flag in text.split(",")}) for text in option.values)
     return row(MatchKind.MATCH_TCP_FLAGS, mask, compare, invert=option.negated)
 
 
@@ -201,9 +197,7 @@ def _statistic(match: Match, counters: list[int]) -> list[Row]:
         probability = options["--probability"]
         # libxt_statistic.c: 31 bits of fixed point, lround(0x80000000 * p).
         threshold = int(float(probability.values[0]) * 0x80000000 + 0.5)
-        return [
-            row(MatchKind.MATCH_STATISTIC_RANDOM, threshold, invert=probability.negated)
-        ]
+        return [row(MatchKind.MATCH_STATISTIC_RANDOM, threshold, invert=probability.negated)]
     every = options["--every"]
     packet = options.get("--packet")
     first = int(packet.values[0]) if packet else 0

@@ -72,7 +72,9 @@ def sysctl(state: NodeState, name: str, default: int, most: int) -> int:
     except ValueError:
         value = -1
     if not 0 <= value <= most:
-        raise TableError(f"node {state.name}: {name} = {text!r}, but 0-{most} expected", state.source)
+        raise TableError(
+            f"node {state.name}: {name} = {text!r}, but 0-{most} expected", state.source
+        )
     return value
 
 
@@ -96,9 +98,7 @@ def hook_rows(rules: RuleTables, node: str, family: int, ruleset: Ruleset) -> li
         if has_nat and name in NAT_PRIORITIES:
             chain = rules.base_chains.get((node, family, "nat", name))
             entry, underflow = chain or (NO_CHAIN, NO_CHAIN)
-            entries.append(
-                (NAT_PRIORITIES[name], entry, underflow, int(HookKind.ENTRY_NAT), 2, 0)
-            )
+            entries.append((NAT_PRIORITIES[name], entry, underflow, int(HookKind.ENTRY_NAT), 2, 0))
         if has_nat or _tracks(ruleset):
             entries += _conntrack_entries(name)
         rows[hook] = sorted(entries)

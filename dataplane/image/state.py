@@ -124,7 +124,8 @@ def _trace_arrays(events_max: int, has_taps: bool) -> dict[str, NDArray[Any]]:
 
 
 def _choice_arrays(choices: Mapping[int, list[int]]) -> dict[str, NDArray[Any]]:
-    rows, values = [], []
+    rows: list[tuple[int, int, int]] = []
+    values: list[int] = []
     for key in sorted(choices):
         if not choices[key]:
             continue
