@@ -14,10 +14,16 @@ IPV6_METRIC = 256  # IP6_RT_PRIO_ADDRCONF
 
 
 def all_routes(state: NodeState) -> tuple[Route, ...]:
-    """The listed routes, then the derived ones that are not listed."""
+    """The listed routes, then the derived ones that are not listed.
+
+    When a device goes down the kernel takes away what leads out by it; the node's own
+    addresses stay its own (fib_semantics.c, fib_sync_down_dev).
+    """
+    down = {link.name for link in state.links if not link.is_up}
     found: dict[tuple[object, ...], Route] = {}
     for route in (*state.routes, *local_routes(state)):
-        found.setdefault(_key(route), route)
+        if route.dev not in down or route.type == "local":
+            found.setdefault(_key(route), route)
     return tuple(found.values())
 
 

@@ -82,7 +82,7 @@ def error(
 def _error_source(node: Node, packet: Packet, kind: str) -> Address | None:
     """The address that was asked for, if it is this node's; else what the way back says."""
     try:
-        back = forwarding.check_route(forwarding.lookup(node, forwarding.Query(packet.src)))
+        back = forwarding.check_route(forwarding.lookup(node, packet.src))
     except Ended:
         return None
     return packet.dst if kind == "local" else forwarding.source_address(node, back, packet.src)

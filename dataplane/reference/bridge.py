@@ -30,12 +30,12 @@ NOBODY = "00:00:00:00:00:00"
 
 def bridge_input(path: Path, port: Device, packet: Packet) -> Arrival:
     bridge = path.topology.device(port.node, port.link.master or "")
-    if not bridge.link.is_up:
-        raise dropped(Reason.DEVICE_DOWN)
     if is_group(packet.ether_src) or packet.ether_src == NOBODY:
         raise dropped(Reason.ADDRESS_LEARNED_LOCAL)
     if packet.ether_dst.startswith(fdb.LINK_LOCAL):
         raise dropped(Reason.BRIDGE_LINK_LOCAL)
+    if not bridge.link.is_up:
+        raise dropped(Reason.DEVICE_DOWN)
     route = _prerouting(path, bridge, port, packet) if _is_filtered(path, bridge, packet) else None
     node = path.node_of(bridge)
     fdb.learn(path.topology, node, bridge, port, packet.ether_src)

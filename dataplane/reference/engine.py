@@ -8,10 +8,10 @@ from dataplane.errors import UsageError
 from dataplane.node.state import Address, ConntrackEntry, NodeState
 from dataplane.reference.choice import Choices
 from dataplane.reference.conntrack_listing import listing
-from dataplane.reference.headers import refusal
+from dataplane.reference.headers import header_refusal, refusal
 from dataplane.reference.neighbour import hear
 from dataplane.reference.node import Node
-from dataplane.reference.packet import Packet
+from dataplane.reference.packet import ETHER_SIZE, Packet
 from dataplane.reference.path import Arrival, Path
 from dataplane.reference.steps import Event, Step, Tap, dropped
 from dataplane.reference.topology import Topology
@@ -107,6 +107,8 @@ class Engine:
             hear(self.topology, self.nodes[node], arrives_at, packet)
             return Arrival(arrives_at, packet)
         path.packet = packet
+        if len(packet.frame) < ETHER_SIZE:
+            raise dropped(Reason.FRAME_TOO_SHORT)
         if not packet.family:
             raise dropped(Reason.UNHANDLED_PROTOCOL)
         refused = refusal(packet)
@@ -127,7 +129,7 @@ class Engine:
 
 def _fields(packet: Packet) -> dict[str, object]:
     """Of a packet whose headers can be read."""
-    if not packet.has_headers:
+    if not packet.has_headers or header_refusal(packet):
         return {}
     return {
         "family": packet.family,

@@ -1,11 +1,10 @@
 """Where an IP packet goes: routing rules and tables, source addresses."""
 
-from ipaddress import IPv4Address, ip_network
-from typing import NamedTuple
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 from _fastpath.reason import Reason
 from dataplane.node.state import Address, InterfaceAddress, Network, Route, RoutingRule
-from dataplane.reference.lpm import holds, longest
+from dataplane.reference.lpm import longest
 from dataplane.reference.node import Node
 from dataplane.reference.packet import Packet
 from dataplane.reference.steps import dropped, unknown
@@ -17,63 +16,38 @@ REFUSALS = {
     "unreachable": Reason.ROUTE_UNREACHABLE,
     "prohibit": Reason.ROUTE_PROHIBIT,
 }
+EVERYTHING: dict[int, Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
+UNMODELLED = "a routing rule that is not modelled"
 SCOPES = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254}
 
 
-class Query(NamedTuple):
-    """What routing rules look at (struct flowi)."""
-
-    dst: Address
-    src: Address | None = None
-    mark: int = 0
-    iif: str = "lo"  # packets that a node sends count as coming from its loopback
-    oif: str | None = None
-
-
-def lookup(node: Node, query: Query) -> Route | None:
+def lookup(node: Node, dst: Address, oif: str | None = None) -> Route | None:
     """fib_lookup: the first table with an answer, in the order of `ip rule`.
 
-    A rule's own action answers as a route of that type would.
+    oif  only routes by this device count
+    A rule that asks for more than a destination (a source, a mark, a device) is not modelled:
+    it answers everything, with a route of a type that nothing knows.
     """
-    for rule in sorted(_rules(node, query), key=lambda rule: rule.priority):
-        if rule.action == "nop":
+    for rule in node.rules:
+        if rule.family != dst.version:
             continue
-        if rule.action:
-            return Route(dst=_everything(query.dst), type=rule.action, table=str(rule.priority))
-        route = longest(_usable(node, rule.table or "main", query), query.dst)
+        if _is_unmodelled(rule):
+            return Route(dst=EVERYTHING[rule.family], type=UNMODELLED, table="")
+        own = [route for route in node.routes if route.table == rule.table]
+        route = longest((route for route in own if oif in (None, route.dev)), dst)
         if route is not None and route.type != "throw":
             return route
     return None
 
 
-def _rules(node: Node, query: Query) -> list[RoutingRule]:
-    return [
-        rule
-        for rule in node.rules
-        if rule.family == query.dst.version and _selects(rule, query) != rule.negated
-    ]
-
-
-def _selects(rule: RoutingRule, query: Query) -> bool:
+def _is_unmodelled(rule: RoutingRule) -> bool:
+    selectors = (rule.src, rule.dst, rule.fwmark, rule.iif, rule.oif)
     return (
-        (rule.src is None or (query.src is not None and holds(rule.src, query.src)))
-        and (rule.dst is None or holds(rule.dst, query.dst))
-        and (rule.fwmark is None or (query.mark ^ rule.fwmark) & rule.fwmask == 0)
-        and rule.iif in (None, query.iif)
-        and rule.oif in (None, query.oif)
+        rule.negated
+        or any(selector is not None for selector in selectors)
+        or rule.action not in ("", "to_tbl")
+        or rule.table is None
     )
-
-
-def _usable(node: Node, table: str, query: Query) -> list[Route]:
-    return [
-        route
-        for route in node.routes
-        if route.table == table and (query.oif is None or route.dev in (None, query.oif))
-    ]
-
-
-def _everything(address: Address) -> Network:
-    return ip_network("0.0.0.0/0" if address.version == 4 else "::/0")
 
 
 def address_type(node: Node, address: Address, device: str | None = None) -> str:
@@ -101,7 +75,7 @@ def route_input(node: Node, device: str, packet: Packet) -> Route | None:
         _refuse_martians(node, device, packet)
     if packet.dst == LIMITED_BROADCAST:
         return None
-    return lookup(node, Query(packet.dst, packet.src, packet.mark, iif=device))
+    return lookup(node, packet.dst)
 
 
 def is_for_node(packet: Packet, route: Route | None) -> bool:
@@ -125,9 +99,16 @@ def check_route(route: Route | None) -> Route:
         raise dropped(Reason.NO_ROUTE)
     if route.type in REFUSALS:
         raise dropped(REFUSALS[route.type])
-    if route.type not in ("unicast", "local", "broadcast") or route.nexthops:
+    if not _is_modelled(route):
         raise unknown(Reason.ROUTE_UNMODELLED)
     return route
+
+
+def _is_modelled(route: Route) -> bool:
+    if route.type not in ("unicast", "local", "broadcast") or route.nexthops:
+        return False
+    is_foreign = route.gateway is not None and route.gateway.version != route.dst.version
+    return not is_foreign and (route.dev is not None or route.type == "local")
 
 
 def _refuse_martians(node: Node, device: str, packet: Packet) -> None:
@@ -140,7 +121,7 @@ def _refuse_martians(node: Node, device: str, packet: Packet) -> None:
         raise dropped(Reason.MARTIAN_SOURCE)
     if dst.packed[0] == 0:
         raise dropped(Reason.MARTIAN_DESTINATION)
-    if not node.either_setting(device, "route_localnet"):
+    if device != node.loopback and not node.either_setting(device, "route_localnet"):
         if dst.is_loopback:
             raise dropped(Reason.MARTIAN_DESTINATION)
         if src.is_loopback:
@@ -152,20 +133,22 @@ def validate_source(node: Node, device: str, packet: Packet) -> None:
     way back must be the way it came (RFC 3704: strict 1, loose 2)."""
     if packet.family == 6 or (packet.dst == LIMITED_BROADCAST and packet.src == NONE4):
         return
-    accepts_local = node.either_setting(device, "accept_local")
+    accepts_local = device == node.loopback or node.either_setting(device, "accept_local")
     strictness = max(
         node.setting("net.ipv4.conf.all.rp_filter", 0), node.device_setting(device, "rp_filter")
     )
     if not accepts_local and address_type(node, packet.src) == "local":
         raise dropped(Reason.MARTIAN_SOURCE)
     if strictness:
-        back = lookup(node, Query(packet.src, packet.dst))
+        back = lookup(node, packet.src)
         _filter_reverse_path(back, device, strictness)
 
 
 def _filter_reverse_path(back: Route | None, device: str, strictness: int) -> None:
     if back is None or back.type in ("blackhole", "unreachable", "prohibit", "throw"):
         raise dropped(Reason.REVERSE_PATH)
+    if back.type == UNMODELLED:
+        raise unknown(Reason.ROUTE_UNMODELLED)
     if back.type == "local":  # accept_local
         return
     if back.type != "unicast":

@@ -2,7 +2,13 @@
 
 from _fastpath.reason import Reason
 from dataplane.reference.checksum import checksum
-from dataplane.reference.packet import ETHER_SIZE, HEADER_SIZES, TRANSPORT_SIZES, Packet
+from dataplane.reference.packet import (
+    ETHER_SIZE,
+    EXTENSIONS,
+    HEADER_SIZES,
+    TRANSPORT_SIZES,
+    Packet,
+)
 from dataplane.reference.steps import Ended, dropped, unknown
 
 
@@ -43,6 +49,8 @@ def _refusal6(packet: Packet) -> Ended | None:
 def _cut(packet: Packet) -> Ended | None:
     """The packet had a transport header, but the capture holds too little of it."""
     size = TRANSPORT_SIZES.get(packet.protocol, 0)
+    if packet.family == 6 and packet.protocol in EXTENSIONS:
+        size = 8  # a header that hides the transport's
     if packet.is_first and len(packet.payload) < size <= packet.payload_length:
         return unknown(Reason.CAPTURE_CUT)
     return None

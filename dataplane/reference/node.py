@@ -11,6 +11,7 @@ DEFAULT_RULES = (
     RoutingRule(32767, "default"),
     RoutingRule(0, "local", family=6),
     RoutingRule(32766, "main", family=6),
+    RoutingRule(32767, "default", family=6),
 )
 Rule = tuple[int, str, str, int]  # family, table, chain, number
 
@@ -20,10 +21,14 @@ class Node:
         self.state = state
         self.name = state.name
         self.routes: tuple[Route, ...] = all_routes(state)
-        self.rules = state.rules + tuple(
+        defaults = (
             rule
             for rule in DEFAULT_RULES
             if not any(rule.family == listed.family for listed in state.rules)
+        )
+        self.rules = sorted((*state.rules, *defaults), key=lambda rule: rule.priority)
+        self.loopback = next(
+            (link.name for link in state.links if link.link_type == "loopback"), "lo"
         )
         self.is_tracked = {
             4: tracks_connections(state.iptables),

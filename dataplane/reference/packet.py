@@ -26,7 +26,8 @@ ETHER_SIZE = 14
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD  # EtherTypes
 ICMP, TCP, UDP, DCCP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 33, 58, 132, 136
 WITH_PORTS = frozenset((TCP, UDP, DCCP, SCTP, UDPLITE))
-HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, NO_NEXT, DESTINATION = 0, 43, 44, 51, 59, 60
+HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION = 0, 43, 44, 51, 60
+EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION))
 # The fixed part of each transport header, and where the checksum stands in it.
 TRANSPORT_SIZES = {TCP: 20, UDP: 8, UDPLITE: 8, DCCP: 12, SCTP: 12, ICMP: 8, ICMPV6: 8}
 CHECKSUM_AT = {TCP: 16, UDP: 6, UDPLITE: 6, DCCP: 6, ICMPV6: 2, ICMP: 2}
@@ -159,9 +160,10 @@ class Packet:
     def _transport6(self) -> Transport:
         """Past the extension headers (RFC 8200, section 4)."""
         found = Transport(self.frame[ETHER_SIZE + 6], ETHER_SIZE + 40)
-        while found.protocol in (HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION):
-            header = self.frame[found.offset : found.offset + 4]
-            if len(header) < 4 or found.fragment_offset:
+        while found.protocol in EXTENSIONS:
+            end = min(len(self.frame), ETHER_SIZE + self.ip_length)
+            header = self.frame[found.offset : end][:8]
+            if len(header) < 8 or found.fragment_offset:
                 break
             size = 8 + header[1] * 8
             if found.protocol == AUTHENTICATION:

@@ -37,7 +37,7 @@ from dataplane.reference.answers import Made
 from dataplane.reference.choice import Choices
 from dataplane.reference.headers import refusal
 from dataplane.reference.node import Node
-from dataplane.reference.packet import ARP, TCP, Packet
+from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import Ended, Tap, Trace, dropped, unknown
 from dataplane.reference.topology import Device, Kind, Topology, group_mac, is_group
@@ -134,12 +134,13 @@ class Path:
         )
 
     def route_step(self, node: Node, route: Route) -> None:
+        is_known = route.type != forwarding.UNMODELLED
         self.trace.step(
             StepKind.STEP_ROUTE,
             node.name,
             family=route.dst.version,
             table=route.table,
-            name=route_text(route),
+            name=route_text(route) if is_known else forwarding.UNMODELLED,
         )
 
     def ether_event(self, kind: int, before: str, after: str) -> None:
@@ -151,11 +152,11 @@ class Path:
     def receive(self, arrival: Arrival) -> Arrival:
         device, packet = arrival.device, arrival.packet
         self.packet, self.node = packet, device.node
-        if not device.link.is_up:
+        if not device.link.is_up and not arrival.is_looped:
             raise dropped(Reason.DEVICE_DOWN)
         self.trace.step(StepKind.STEP_DEVICE_IN, device.node, name=device.name)
         self.tap(device, packet, outgoing=False)
-        if len(packet.frame) < 14:
+        if len(packet.frame) < ETHER_SIZE:
             raise dropped(Reason.FRAME_TOO_SHORT)
         if arrival.is_looped:
             self.hook("PREROUTING", self.node_of(device), packet, in_device=device)
@@ -253,23 +254,18 @@ class Path:
         route = self._output_route(node, packet, oif)
         self.route_step(node, route)
         packet.has_sender = True
-        before = packet.dst, packet.mark
+        before = packet.dst
         out = self._out_device(node.name, route)
         self.hook("OUTPUT", node, packet, out_device=out, route=route)
-        if self._must_route_again(node, packet, *before):
-            route = self._output_route(node, packet, None)  # ip_route_me_harder
+        if packet.dst != before:  # ip_route_me_harder
+            route = self._output_route(node, packet, None)
             self.route_step(node, route)
         out = self._out_device(node.name, route)
         self.hook("POSTROUTING", node, packet, out_device=out, route=route)
         return self.ip_output(out, packet, route)
 
     def _output_route(self, node: Node, packet: Packet, oif: str | None) -> Route:
-        query = forwarding.Query(packet.dst, packet.src, packet.mark, oif=oif)
-        return forwarding.check_route(forwarding.lookup(node, query))
-
-    def _must_route_again(self, node: Node, packet: Packet, dst: Address, mark: int) -> bool:
-        looks_at_marks = any(rule.fwmark is not None for rule in node.rules)
-        return packet.dst != dst or (looks_at_marks and packet.mark != mark)
+        return forwarding.check_route(forwarding.lookup(node, packet.dst, oif))
 
     def ip_output(self, out: Device, packet: Packet, route: Route) -> Arrival:
         """ip_finish_output2: the next hop's MAC address, and the Ethernet header."""
@@ -311,11 +307,11 @@ class Path:
     def send(self, device: Device, packet: Packet) -> Arrival:
         """dev_queue_xmit."""
         self.packet, self.node = packet, device.node
-        if not device.link.is_up:
-            raise dropped(Reason.DEVICE_DOWN)
         if device.kind == Kind.LOOPBACK:  # loopback_xmit: received where it was sent
             packet.has_sender = False
             return Arrival(device, packet, is_looped=True)
+        if not device.link.is_up:
+            raise dropped(Reason.DEVICE_DOWN)
         if device.kind == Kind.BRIDGE:
             return bridge.bridge_output(self, device, packet)
         if device.kind == Kind.VXLAN:

@@ -8,7 +8,7 @@ from _fastpath.reason import Reason
 from _fastpath.trace import EventKind, StepKind
 from dataplane.reference import vxlan
 from dataplane.reference.conntrack import abandon
-from dataplane.reference.forwarding import Query, check_route, lookup, source_address
+from dataplane.reference.forwarding import check_route, lookup, source_address
 from dataplane.reference.packet import Packet
 from dataplane.reference.steps import dropped, unknown
 from dataplane.reference.topology import Device
@@ -35,8 +35,9 @@ def encapsulate(path: Path, device: Device, packet: Packet) -> Arrival:
         raise unknown(Reason.UNDERLAY_UNMODELLED)
     if packet.encapsulations == MOST_ENCAPSULATIONS:
         raise dropped(Reason.TUNNEL_LOOP)
-    query = Query(remote, settings.local, packet.mark, oif=settings.link)
-    src = settings.local or source_address(node, check_route(lookup(node, query)), remote)
+    src = settings.local
+    if src is None:
+        src = source_address(node, check_route(lookup(node, remote, settings.link)), remote)
     if src is None:
         raise dropped(Reason.NO_ROUTE)
     path.trace.step(StepKind.STEP_ENCAPSULATE, device.node, name=device.name)

@@ -77,6 +77,14 @@ def test_a_listed_prefix_is_left_alone():
     assert found[0] == "10.0.0.0/24 dev eth1 metric 7"
 
 
+def test_what_leads_out_by_a_device_that_is_down_is_gone():
+    """Asked of Linux 6.18: the node's own address stays its own."""
+    down = Link(2, "eth0", "", 1500, flags=("BROADCAST",))
+    listed = Route(ip_network("10.9.0.0/16"), dev="eth0", gateway=ip_address("10.0.0.9"))
+    found = texts(address("10.0.0.1/24"), routes=(listed,), links=(down,))
+    assert found == ["local 10.0.0.1 dev eth0 table local"]
+
+
 @pytest.mark.kernel
 def test_as_linux():
     """The routes that a real kernel makes of the same addresses."""
