@@ -147,18 +147,14 @@ def validate_source(node: Node, device: str, packet: Packet) -> None:
 def _filter_reverse_path(back: Route | None, device: str, strictness: int) -> None:
     if back is None or back.type in ("blackhole", "unreachable", "prohibit", "throw"):
         raise dropped(Reason.REVERSE_PATH)
-    if back.type == UNMODELLED:
+    if back.type == UNMODELLED or back.nexthops:
         raise unknown(Reason.ROUTE_UNMODELLED)
     if back.type == "local":  # accept_local
         return
     if back.type != "unicast":
         raise dropped(Reason.MARTIAN_SOURCE)
-    if strictness == 1 and device not in _devices(back):
+    if strictness == 1 and device != back.dev:
         raise dropped(Reason.REVERSE_PATH)
-
-
-def _devices(route: Route) -> set[str | None]:
-    return {route.dev} | {leg.dev for leg in route.nexthops}
 
 
 # Source addresses.

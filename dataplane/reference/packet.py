@@ -238,8 +238,7 @@ class Packet:
     @property
     def tcp_flags(self) -> int:
         """FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32."""
-        header = self.payload[:14] if self.protocol == TCP and self.is_first else b""
-        return header[13] if len(header) == 14 else 0
+        return self.payload[13] if self.protocol == TCP and self.has_transport else 0
 
     @property
     def fields(self) -> Fields:

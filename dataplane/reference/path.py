@@ -35,7 +35,7 @@ from dataplane.reference import (
 )
 from dataplane.reference.answers import Made
 from dataplane.reference.choice import Choices
-from dataplane.reference.headers import refusal
+from dataplane.reference.headers import header_refusal, refusal
 from dataplane.reference.node import Node
 from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, Packet
 from dataplane.reference.place import Place
@@ -341,7 +341,7 @@ class Path:
         for host in hosts:
             if host.mac == packet.ether_dst:
                 known = [each for each in host.addresses if each.version == packet.family]
-                if known and packet.dst not in known:
+                if known and not header_refusal(packet) and packet.dst not in known:
                     return Ended(Verdict.DROPPED, Reason.HOST_ADDRESS, device.name)
                 return Ended(Verdict.DELIVERED, Reason.HOST, device.name)
         return Ended(Verdict.DROPPED, Reason.OTHER_HOST, device.name)
