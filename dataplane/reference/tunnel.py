@@ -43,7 +43,7 @@ def encapsulate(path: Path, device: Device, packet: Packet) -> Arrival:
     path.trace.step(StepKind.STEP_ENCAPSULATE, device.node, name=device.name)
     low, high = vxlan.ports_of(settings, node.local_ports)
     sport = path.choices.vxlan_port(node.name, vxlan.flow_of(packet), low, high)
-    ip_id = path.choices.ip_id(node.name, packet.fields)
+    ip_id = path.choices.ip_id(node.name, vxlan.fields_of(packet))
     path.trace.value(EventKind.EVENT_OUTER_SPORT, 0, sport)
     path.trace.value(EventKind.EVENT_IP_ID, 0, ip_id)
     ttl = settings.ttl or node.default_ttl

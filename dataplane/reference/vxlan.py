@@ -9,6 +9,7 @@ from _fastpath.reason import Reason
 from dataplane.node.state import Address, Link, NodeState, Vxlan
 from dataplane.reference.checksum import checksum, ones_sum, pseudo_header
 from dataplane.reference.choice import Fields
+from dataplane.reference.headers import header_refusal
 from dataplane.reference.icmp import header4
 from dataplane.reference.packet import ETHER_SIZE, IPV4, UDP, WITH_PORTS, Packet
 from dataplane.reference.steps import Ended, dropped, unknown
@@ -30,9 +31,18 @@ def remote_of(state: NodeState, link: Link, mac: str) -> tuple[Address, str] | N
     return vxlan.remote, ""
 
 
+def fields_of(packet: Packet) -> Fields:
+    """None of a frame that does not read as IP."""
+    return packet.fields if reads_as_ip(packet) else Fields()
+
+
+def reads_as_ip(packet: Packet) -> bool:
+    return bool(packet.family) and header_refusal(packet) is None
+
+
 def flow_of(packet: Packet) -> Fields:
     """What the outer source port hangs on."""
-    fields = packet.fields
+    fields = fields_of(packet)
     if fields.protocol not in WITH_PORTS:
         return fields._replace(sport=0, dport=0)
     return fields
@@ -47,7 +57,7 @@ def ports_of(vxlan: Vxlan, local_ports: tuple[int, int]) -> tuple[int, int]:
 def outer_tos(vxlan: Vxlan, inner: Packet) -> int:
     """The inner ECN field is copied, but congestion is only told at the end (RFC 3168,
     section 9.1.1; INET_ECN_encapsulate)."""
-    inner_tos = inner.tos if inner.family else 0
+    inner_tos = inner.tos if reads_as_ip(inner) else 0
     tos = inner_tos if vxlan.tos == INHERIT else vxlan.tos
     ecn = inner_tos & ECN
     return tos & ~ECN | (CAPABLE if ecn == CONGESTED else ecn)
@@ -55,7 +65,7 @@ def outer_tos(vxlan: Vxlan, inner: Packet) -> int:
 
 def has_df(vxlan: Vxlan, inner: Packet) -> bool:
     return vxlan.df == "set" or (
-        vxlan.df == "inherit" and bool(inner.family) and inner.dont_fragment
+        vxlan.df == "inherit" and reads_as_ip(inner) and inner.dont_fragment
     )
 
 

@@ -13,7 +13,7 @@ from dataplane.reference.choice import ChoiceKind, Fields, choice_key, identity
 from dataplane.reference.engine import Engine
 from dataplane.reference.packet import Packet
 from dataplane.reference.steps import Ended
-from dataplane.reference.vxlan import decapsulated, encapsulated, outer_tos, receiver
+from dataplane.reference.vxlan import decapsulated, encapsulated, flow_of, outer_tos, receiver
 from tests import frames as fr
 from tests.two_nodes import CLIENT, NODE_A, NODE_B, WEB2, mac, two_nodes
 
@@ -244,3 +244,12 @@ def test_the_mark_goes_with_the_outer_packet():
     )
     nodes["node-a"] = replace(nodes["node-a"], iptables=two_nodes(rules)["node-a"].iptables)
     assert run(nodes, frame).reason == Reason.NETFILTER_DROP
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x45" + bytes(18), b"\x55" + bytes(30)])
+def test_frames_that_do_not_read_as_ip_are_carried(payload):
+    frame = Packet(fr.ether("0a:00:00:00:00:01", "0a:00:00:00:00:02", IPV4, payload))
+    assert flow_of(frame) == Fields()
+    outer = wrap(frame, replace(SETTINGS, tos=1, df="inherit"))
+    assert (outer.tos, outer.dont_fragment) == (0, False)
+    assert decapsulated(outer, "").frame == frame.frame
