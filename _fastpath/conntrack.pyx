@@ -585,8 +585,10 @@ cdef int find_or_make(walk_t* walk, const tuple_t* tuple) noexcept nogil:
     if (packet.proto == PROTO_ICMP or packet.proto == PROTO_ICMPV6) and (
             icmp_answer(packet.proto, packet.dport) == 0xFFFF):
         return -1
-    if walk.state.node_connections[tuple.node] >= node.conntrack_max:
-        return -2
+    if node.conntrack_max and walk.state.node_connections[tuple.node] >= node.conntrack_max:
+        conntrack_collect(walk.state, walk.now_ns)
+        if walk.state.node_connections[tuple.node] >= node.conntrack_max:
+            return -2
     found = connection_new(walk, tuple)
     if found < 0:
         return -2
@@ -615,7 +617,8 @@ cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil:
         outcome = related(walk, node)
     else:
         outcome = track(walk, &tuple)
-    trace_step(walk.trace, STEP_CONNTRACK, <uint32_t>node * CT_INFOS + packet.ctinfo)
+    if outcome == 0:
+        trace_step(walk.trace, STEP_CONNTRACK, <uint32_t>node * CT_INFOS + packet.ctinfo)
     return outcome
 
 

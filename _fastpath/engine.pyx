@@ -56,6 +56,7 @@ cdef void record_end(record_t* record, walk_t* walk) noexcept nogil:
     record.end_sport = walk.packet.sport
     record.end_dport = walk.packet.dport
     record.end_ttl = walk.packet.ttl
+    record.end_family = walk.packet.family
     record.path = trace_intern(walk.trace)
 
 

@@ -17,6 +17,7 @@ from _fastpath.image cimport (
 )
 from _fastpath.lpm cimport lpm_lookup
 from _fastpath.reason cimport (
+    FORWARDING_DISABLED,
     MARTIAN_DESTINATION,
     MARTIAN_SOURCE,
     NO_ROUTE,
@@ -26,10 +27,6 @@ from _fastpath.reason cimport (
 )
 from _fastpath.reason cimport ROUTE_BLACKHOLE as REASON_BLACKHOLE
 from _fastpath.reason cimport ROUTE_UNREACHABLE as REASON_UNREACHABLE
-
-cdef enum:
-    SCOPE_LINK = 253
-    SCOPE_HOST = 254
 
 # --------------------------------------------------------------------------------- routes
 
@@ -110,10 +107,20 @@ cdef int check_addresses(const image_t* image, const packet_t* packet,
     return 0
 
 
+cdef int refusal(uint8_t kind) noexcept nogil:
+    if kind == ROUTE_BLACKHOLE:
+        return REASON_BLACKHOLE
+    if kind == ROUTE_UNREACHABLE:
+        return REASON_UNREACHABLE
+    if kind == ROUTE_PROHIBIT:
+        return REASON_PROHIBIT
+    return 0 if kind == ROUTE_UNICAST else ROUTE_UNMODELLED
+
+
 cdef int route_input(const image_t* image, const packet_t* packet, int32_t device,
                      int32_t* route) noexcept nogil:
     cdef int32_t node = image.devices[device].node
-    cdef int reason
+    cdef int reason = 0
     cdef uint8_t kind
     route[0] = -1
     if packet.family == 4:
@@ -121,22 +128,14 @@ cdef int route_input(const image_t* image, const packet_t* packet, int32_t devic
         if reason:
             return reason
     route[0] = fib_lookup(image, node, packet.family, packet.dst)
-    if route[0] < 0:
-        return NO_ROUTE
-    kind = image.routes[route[0]].kind
-    if packet.family == 4 and kind != ROUTE_BROADCAST:
+    kind = image.routes[route[0]].kind if route[0] >= 0 else ROUTE_UNKNOWN
+    if kind != ROUTE_LOCAL and kind != ROUTE_BROADCAST:
+        if not image.nodes[node].forwarding[1 if packet.family == 6 else 0]:
+            return FORWARDING_DISABLED
+        reason = refusal(kind) if route[0] >= 0 else NO_ROUTE
+    if reason == 0 and packet.family == 4:
         reason = check_source(image, packet, device)
-        if reason:
-            return reason
-    if kind == ROUTE_BLACKHOLE:
-        return REASON_BLACKHOLE
-    if kind == ROUTE_UNREACHABLE:
-        return REASON_UNREACHABLE
-    if kind == ROUTE_PROHIBIT:
-        return REASON_PROHIBIT
-    if kind == ROUTE_UNKNOWN:
-        return ROUTE_UNMODELLED
-    return 0
+    return reason
 
 
 # ------------------------------------------------------------------------ source addresses
@@ -144,17 +143,16 @@ cdef int route_input(const image_t* image, const packet_t* packet, int32_t devic
 
 cdef bint select_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
                          addr_t* address) noexcept nogil:
-    # devinet.c, inet_select_addr: the first primary address whose subnet holds the next hop,
-    # else the first primary address.  (IPv6 has a longer story, RFC 6724: the first global one.)
+    # devinet.c, inet_select_addr, scope universe: the first primary address whose subnet holds
+    # the next hop, else the first, else the first of another device.  (IPv6 has a longer story,
+    # RFC 6724; here it is treated alike.)
     cdef const device_t* dev = &image.devices[device]
     cdef const address_t* own
     cdef bint found = False
     cdef uint32_t i
     for i in range(dev.address_start, dev.address_start + dev.address_count):
         own = &image.addresses[i]
-        if own.family != family or own.secondary or own.scope >= SCOPE_HOST:
-            continue
-        if family == 6 and own.scope == SCOPE_LINK:
+        if own.family != family or own.secondary or own.scope:
             continue
         if not addr_is_zero(next_hop) and addr_in(
                 next_hop, addr_t(own.address.hi & own.mask.hi, own.address.lo & own.mask.lo),
@@ -164,7 +162,7 @@ cdef bint select_address(const image_t* image, int32_t device, uint8_t family, a
         if not found:
             address[0] = own.address
             found = True
-    return found
+    return found or any_address(image, dev.node, family, address)
 
 
 cdef bint source_address(const image_t* image, int32_t route, addr_t destination,
@@ -178,10 +176,8 @@ cdef bint source_address(const image_t* image, int32_t route, addr_t destination
         return True
     if way.device < 0:
         return False
-    if select_address(image, way.device, way.family,
-                      destination if addr_is_zero(way.gateway) else way.gateway, address):
-        return True
-    return any_address(image, image.devices[way.device].node, way.family, address)
+    return select_address(image, way.device, way.family,
+                          destination if addr_is_zero(way.gateway) else way.gateway, address)
 
 
 cdef bint any_address(const image_t* image, int32_t node, uint8_t family,
@@ -194,7 +190,7 @@ cdef bint any_address(const image_t* image, int32_t node, uint8_t family,
         for i in range(image.devices[device].address_start,
                        image.devices[device].address_start + image.devices[device].address_count):
             own = &image.addresses[i]
-            if own.family == family and not own.secondary and own.scope < SCOPE_LINK:
+            if own.family == family and not own.secondary and own.scope == 0:
                 address[0] = own.address
                 return True
     return False

@@ -486,6 +486,7 @@ cdef class Injector:
         record.reason = reason
         record.end_src = record.src
         record.end_dst = record.dst
+        record.end_family = record.family
         record.end_sport = record.sport
         record.end_dport = record.dport
         self.engine.trace.count = 0

@@ -424,8 +424,10 @@ cdef int receive(walk_t* walk) noexcept nogil:
     cdef int32_t device = walk.place
     cdef const device_t* dev = &walk.image.devices[device]
     packet.node = dev.node
-    if not dev.is_up and not packet.is_looped:
-        return drop(walk, DEVICE_DOWN)
+    if not packet.is_looped:
+        packet.refusal = <uint16_t>packet_parse(packet)
+        if not dev.is_up:
+            return drop(walk, DEVICE_DOWN)
     trace_step(walk.trace, STEP_DEVICE_IN, <uint32_t>device)
     tap(walk, device, False)
     if packet.size < ETHER_SIZE:
@@ -434,7 +436,6 @@ cdef int receive(walk_t* walk) noexcept nogil:
         packet.is_looped = packet.is_local = 0
         packet.in_device, packet.out_device = device, -1
         return END if hooks(walk, HOOK_PREROUTING) == END else local_in(walk, device)
-    packet.refusal = <uint16_t>packet_parse(packet)
     packet.entered_by = device
     if dev.master >= 0:
         return bridge_input(walk, device)
@@ -564,10 +565,14 @@ cdef int redirected(walk_t* walk, int32_t bridge) noexcept nogil:
     cdef uint64_t mac = walk.image.devices[bridge].mac
     cdef addr_t next_hop
     cdef int reason = route_input(walk.image, packet, bridge, &route)
-    if reason:
+    cdef bint is_bridged = (route >= 0 and walk.image.routes[route].device == bridge
+                            and walk.image.routes[route].kind == ROUTE_UNICAST)
+    # What stays on the bridge needs no forwarding; IPv6 asks for it later, in ip6_forward.
+    if reason and not (reason == FORWARDING_DISABLED and route >= 0
+                       and (is_bridged or packet.family == 6)):
         return drop(walk, <uint16_t>reason)
     way = &walk.image.routes[route]
-    if way.kind == ROUTE_UNICAST and way.device == bridge:
+    if is_bridged:
         # Bridged DNAT: the frame stays on the bridge, with the new next hop's MAC address
         # (br_nf_pre_routing_finish_bridge).  Source MAC and TTL are left as they were.
         packet.route = route
@@ -680,8 +685,6 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
         return not_routed(walk, <uint16_t>reason)
     if walk.image.routes[route].kind in (ROUTE_LOCAL, ROUTE_BROADCAST):
         return local_in(walk, device)
-    if not walk.image.nodes[dev.node].forwarding[1 if packet.family == 6 else 0]:
-        return drop(walk, FORWARDING_DISABLED)
     return ip_forward(walk, device, route)
 
 
@@ -695,8 +698,6 @@ cdef int not_routed(walk_t* walk, uint16_t reason) noexcept nogil:
     """ip_error, ip6_pkt_drop: what is told to the sender."""
     cdef const packet_t* packet = walk.packet
     cdef bint is_ipv6 = packet.family == 6
-    if not walk.image.nodes[packet.node].forwarding[1 if is_ipv6 else 0]:
-        return drop(walk, FORWARDING_DISABLED if reason == NO_ROUTE else reason)
     if reason == NO_ROUTE or reason == ROUTE_UNREACHABLE:
         return answered(walk, icmp_error(
             walk, GENERATED_ICMP_UNREACHABLE, 1 if is_ipv6 else 3,

@@ -89,6 +89,8 @@ cdef struct record_t:
     uint16_t end_sport, end_dport   # as it ended
     uint8_t end_ttl
     uint8_t tcp_flags
+    uint8_t end_family      # of what it was when it ended: a tunnel's packet may end outside
+    uint8_t padding[3]
     uint32_t length         # bytes on the wire, as injected
     addr_t src, dst
     addr_t end_src, end_dst

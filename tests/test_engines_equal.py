@@ -1,13 +1,16 @@
 """The kernels equal the executable specification: step by step, byte by byte."""
 
+from ipaddress import ip_address
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataplane.reference.engine import Engine as ReferenceEngine
-from dataplane.replay.after import counters
+from dataplane.replay.after import connections, counters, order
 from dataplane.replay.fast import FastEngine
 
 from . import frames as fr
+from .clusters import PODS6, WEB6, clusters
 from .two_nodes import (
     CLIENT,
     EMPTY,
@@ -30,6 +33,13 @@ PODS = {
 }
 GATEWAYS = {"node-a": mac("10.244.1.1"), "node-b": mac("10.244.2.1")}
 
+OWN_MACS = {place: mac(pod) for pod, place in PODS.items()}
+ENTRIES6 = {
+    address: (node, port) for node, pods in PODS6.items() for port, address in pods.items()
+}
+NOBODY = "00:" * 5 + "00"
+
+addresses6 = st.sampled_from([*ENTRIES6, WEB6, ip_address("fd00:1::1"), ip_address("2001:db8::1")])
 addresses = st.sampled_from([CLIENT, WEB1, WEB2, OUTSIDE, WEB, EMPTY, NODE_A, NODE_B])
 ports = st.sampled_from([40000, 40001, 80, 8080, 30080, 53])
 FLAGS = [fr.SYN, fr.SYN | fr.ACK, fr.ACK, fr.FIN | fr.ACK, fr.RST, fr.RST | fr.ACK, 0]
@@ -62,36 +72,49 @@ def segments(draw):
 
 @st.composite
 def packets(draw):
+    """(frame, entry) of an IPv4 packet."""
     src, dst, protocol, body = draw(segments())
     ttl = draw(st.sampled_from([64, 64, 64, 2, 1]))
     fragment = draw(st.sampled_from([0x4000, 0x4000, 0x4000, 0, 0x2000]))
     ip = fr.ipv4(
-        src,
-        dst,
-        protocol,
-        body,
-        ttl=ttl,
-        id=draw(st.integers(0, 3)),
-        fragment=fragment,
+        src, dst, protocol, body, ttl=ttl, id=draw(st.integers(0, 3)), fragment=fragment,
         tos=draw(st.sampled_from([0, 0, 3, 8])),
-    )
-    entry, ether = draw(st.sampled_from(["natural", "natural", "natural", "wire", "local"])), None
+    )  # fmt: skip
+    return draw(entries(src, PODS, b"\x08\x00", ip))
+
+
+@st.composite
+def packets6(draw):
+    """(frame, entry) of an IPv6 packet."""
+    src, dst = draw(addresses6), draw(addresses6)
+    kind = draw(st.sampled_from(["tcp", "tcp", "udp", "other"]))
+    if kind == "tcp":
+        body = fr.tcp(src, draw(ports), dst, draw(ports), draw(flags), partial=draw(st.booleans()))
+        protocol = 6
+    elif kind == "udp":
+        body, protocol = fr.udp(src, draw(ports), dst, draw(ports), b"hello"), 17
+    else:
+        body, protocol = b"\x80\0\0\0\0\1\0\1", draw(st.sampled_from([58, 47, 0, 44]))
+    ip = fr.ipv6(src, dst, protocol, body, hop_limit=draw(st.sampled_from([64, 64, 2, 1])))
+    return draw(entries(src, ENTRIES6, b"\x86\xdd", ip))
+
+
+@st.composite
+def entries(draw, src, pods, ethertype, ip):
+    """Where the packet enters, and its Ethernet header there."""
+    entry = draw(st.sampled_from(["natural", "natural", "natural", "wire", "local"]))
     if entry == "local":
-        return fr.ether("00:" * 5 + "00", "00:" * 5 + "00", b"\x08\x00", ip), (
-            draw(st.sampled_from(["node-a", "node-b"])),
-            None,
-        )
-    if entry == "natural" and src in PODS:
-        node, device = PODS[src]
-        to = draw(
-            st.sampled_from(
-                [GATEWAYS[node], GATEWAYS[node], mac(WEB1), mac("10.9.9.9"), "ff:" * 5 + "ff"]
-            )
-        )
-        return fr.ether(mac(src), to, b"\x08\x00", ip), (node, device)
+        node = draw(st.sampled_from(["node-a", "node-b"]))
+        return fr.ether(NOBODY, NOBODY, ethertype, ip), (node, None)
+    if entry == "natural" and src in pods:
+        node, device = pods[src]
+        to = draw(st.sampled_from(
+            [GATEWAYS[node], GATEWAYS[node], mac(WEB1), mac("10.9.9.9"), "ff:" * 5 + "ff"]
+        ))  # fmt: skip
+        return fr.ether(OWN_MACS[node, device], to, ethertype, ip), (node, device)
     node, address = draw(st.sampled_from([("node-a", NODE_A), ("node-b", NODE_B)]))
-    ether = draw(st.sampled_from([mac(address), mac(address), mac(OUTSIDE)]))
-    return fr.ether(mac(OUTSIDE), ether, b"\x08\x00", ip), (node, "eth0")
+    to = draw(st.sampled_from([mac(address), mac(address), mac(OUTSIDE)]))
+    return fr.ether(mac(OUTSIDE), to, ethertype, ip), (node, "eth0")
 
 
 RULE_LINES = [
@@ -130,7 +153,6 @@ def rule_texts(draw):
     raw = draw(st.sampled_from(["", "-A PREROUTING -p udp -j CT --notrack\n"]))
     policy = draw(st.sampled_from(["ACCEPT", "ACCEPT", "DROP"]))
     text = RULES.replace(":FORWARD ACCEPT", f":FORWARD {policy}")
-    text = text.replace("*nat", "*nat", 1)
     filter_part, nat_part = text.split("COMMIT\n")[:2]
     filter_part = filter_part.replace(
         ":KUBE-FORWARD", ":EXTRA - [0:0]\n:OTHER - [0:0]\n:KUBE-FORWARD"
@@ -166,14 +188,13 @@ def compare(fast, slow):
     assert list(fast.taps) == list(slow.taps)
 
 
-@settings(max_examples=150)
-@given(
-    rule_texts(),
-    st.lists(st.tuples(packets(), st.sampled_from([0, 1, 40, 130])), max_size=12),
-    st.integers(0, 3),
-)
-def test_walk_equals_reference(rules, sequence, seed):
-    nodes = two_nodes(rules)
+pauses = st.sampled_from([0, 1, 40, 130])
+traffic = st.lists(st.tuples(packets() | packets6(), pauses), max_size=12)
+
+
+@settings(max_examples=200)
+@given(clusters(rule_texts()), traffic, st.integers(0, 3))
+def test_walk_equals_reference(nodes, sequence, seed):
     fast, slow = FastEngine(nodes, seed=seed), ReferenceEngine(nodes, seed=seed)
     now = 10**18
     for (frame, entry), seconds in sequence:
@@ -183,5 +204,7 @@ def test_walk_equals_reference(rules, sequence, seed):
     for node in nodes:
         for (family, table, chain, number), found in slow.counters(node).items():
             assert counts[node, family, table, chain, number] == tuple(found)
+        mine = list(connections(fast.image, fast.state, node, now))
+        assert mine == sorted(slow.conntrack(node, now), key=order)
     total = sum(found[0] for node in nodes for found in slow.counters(node).values())
     assert total == sum(found[0] for found in counts.values())

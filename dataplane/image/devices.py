@@ -19,7 +19,7 @@ SCOPES = {"global": 0, "site": 200, "link": 253, "host": 254}
 
 @dataclass
 class Devices:
-    """Every device of every node, in node order, then in the order of the node's listing."""
+    """Every device of every node, in node order, then by ifindex, as the kernel walks them."""
 
     links: list[tuple[str, Link]] = field(default_factory=list)  # (node, link)
     index: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -40,7 +40,7 @@ def assemble_devices(nodes: Mapping[str, NodeState]) -> Devices:
     devices = Devices()
     for name, state in nodes.items():
         devices.start[name] = len(devices.links)
-        for link in state.links:
+        for link in sorted(state.links, key=lambda link: link.index):
             if (name, link.name) in devices.index:
                 raise TableError(f"node {name}: two devices named {link.name!r}", link.source)
             devices.index[name, link.name] = len(devices.links)
@@ -61,7 +61,7 @@ def _add_addresses(devices: Devices, name: str, state: NodeState) -> None:
                 f"node {name}: address {address.local} on {address.dev!r}, which is no device",
                 address.source,
             )
-    for link in state.links:
+    for link in sorted(state.links, key=lambda link: link.index):
         devices.address_start.append(len(devices.addresses))
         devices.addresses += [address for address in state.addresses if address.dev == link.name]
 

@@ -130,7 +130,8 @@ TUPLE = np.dtype(
 CONNECTION = np.dtype(
     [
         ("original", TUPLE), ("reply", TUPLE),
-        ("expires_ns", "u8"), ("stream_ns", "u8"), ("next", "i4", (2,)), ("next_source", "i4"), ("status", "u4"), ("mark", "u4"),
+        ("expires_ns", "u8"), ("stream_ns", "u8"), ("next", "i4", (2,)), ("next_source", "i4"),
+        ("status", "u4"), ("mark", "u4"),
         ("tcp_state", "u1"), ("tcp_last_dir", "u1"), ("tcp_last_index", "u1"),
         ("tcp_flags", "u1", (2,)), ("in_use", "u1"), ("padding", "u2"), ("tcp_last_end", "u4"),
         ("padding2", "u4"),
@@ -166,7 +167,8 @@ RECORD = np.dtype(
         ("time_ns", "u8"), ("packet", "u4"), ("flow", "u4"), ("path", "u4"), ("place", "i4"),
         ("entry", "i4"), ("reason", "u2"), ("verdict", "u1"), ("reply", "u1"), ("family", "u1"),
         ("proto", "u1"), ("sport", "u2"), ("dport", "u2"), ("end_sport", "u2"),
-        ("end_dport", "u2"), ("end_ttl", "u1"), ("tcp_flags", "u1"), ("length", "u4"),
+        ("end_dport", "u2"), ("end_ttl", "u1"), ("tcp_flags", "u1"), ("end_family", "u1"),
+        ("padding", "u1", (3,)), ("length", "u4"),
         ("src", ADDR), ("dst", ADDR), ("end_src", ADDR), ("end_dst", ADDR),
     ],
     align=True,

@@ -68,8 +68,7 @@ def _add_node(
     own = [route for route in routes if route.dst.version == family]
     # fib_table.c: of equal prefixes the lowest metric comes first.
     for route in sorted(own, key=lambda route: route.metric):
-        if not _is_usable(devices, node, route):
-            continue
+        _check_devices(devices, node, route)
         root = roots.get(route.table)
         if root is None:
             root = roots[route.table] = tables.tries.new()
@@ -85,16 +84,12 @@ def _add_node(
     tables.of_node[node, family] = (start, len(tables.fibs) - start, roots.get("local", -1))
 
 
-def _is_usable(devices: Devices, node: str, route: Route) -> bool:
-    """A route by a device that is down is not looked at."""
+def _check_devices(devices: Devices, node: str, route: Route) -> None:
     for name in [route.dev, *(hop.dev for hop in route.nexthops)]:
         if name is not None and devices.of(node, name) < 0:
             raise TableError(
                 f"node {node}: route to {route.dst} by {name!r}, which is no device", route.source
             )
-    if route.dev is None:
-        return True
-    return devices.links[devices.of(node, route.dev)][1].is_up
 
 
 def _lookup_order(rules: tuple[RoutingRule, ...], family: int) -> list[str | None]:

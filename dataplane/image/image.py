@@ -237,7 +237,7 @@ def _node_arrays(
             [fib[0] for fib in fibs], [fib[1] for fib in fibs], [fib[2] for fib in fibs],
             devices.start[name], len(state.links), loopback, *port_range(state),
             [sysctl(state, "net.ipv4.ip_forward", forward, 1),
-             sysctl(state, "net.ipv6.conf.all.forwarding", forward, 2)],
+             sysctl(state, "net.ipv6.conf.all.forwarding", 0, 2)],
             [sysctl(state, "net.bridge.bridge-nf-call-iptables", bridge_nf, 1),
              sysctl(state, "net.bridge.bridge-nf-call-ip6tables", bridge_nf, 1)],
             sysctl(state, "net.ipv4.ip_default_ttl", 64, 255),

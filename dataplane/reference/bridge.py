@@ -73,7 +73,14 @@ def _redirect(path: Path, bridge: Device, packet: Packet) -> Route | None:
     another port of this bridge, it is not routed: TTL and source MAC stay ("bridged DNAT")."""
     node = path.node_of(bridge)
     route = forwarding.route_input(node, bridge.name, packet)
-    forwarding.check_input(node, bridge.name, packet, route)
+    try:
+        forwarding.check_input(node, bridge.name, packet, route)
+    except Ended as end:
+        # What stays on the bridge needs no forwarding; IPv6 asks for it later (ip6_forward).
+        stays = route is not None and route.type == "unicast" and route.dev == bridge.name
+        is_later = stays or (packet.family == 6 and route is not None)
+        if end.reason != Reason.FORWARDING_DISABLED or not is_later:
+            raise
     if route is None or route.type != "unicast" or route.dev != bridge.name:
         _set_ether_dst(path, packet, bridge.link.mac)
         return None

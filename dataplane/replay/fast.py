@@ -128,10 +128,9 @@ def record_of(
         for name in ("verdict", "reason", "time_ns", "length", "proto", "sport", "dport",
                      "end_sport", "end_dport", "end_ttl", "tcp_flags")
     }  # fmt: skip
-    values |= {
-        name: address(row[name], family) if family else None
-        for name in ("src", "dst", "end_src", "end_dst")
-    }
+    end_family = int(row["end_family"])
+    values |= {name: address(row[name], family) for name in ("src", "dst")}
+    values |= {name: address(row[name], end_family) for name in ("end_src", "end_dst")}
     return Record(
         place=image.place(int(row["place"])),
         entry=image.place(int(row["entry"])),
