@@ -49,6 +49,7 @@ from _fastpath.state cimport (
     CT_NEW,
     CT_RELATED,
     CT_RELATED_REPLY,
+    CT_UNTRACKED,
     IPS_ASSURED,
     IPS_CONFIRMED,
     IPS_SEEN_REPLY,
@@ -312,7 +313,10 @@ cdef enum:
     INDEX_ACK = 3
     INDEX_RST = 4
     INDEX_NONE = 5
-    SEEN_CLOSE_INIT = 1     # IP_CT_TCP_FLAG_CLOSE_INIT: this direction sent FIN or RST
+    SEEN_CLOSE_INIT = 1     # IP_CT_TCP_FLAG_CLOSE_INIT: this direction's FIN began the closing
+    SIMULTANEOUS_OPEN = 2   # tcp_notes: both sides sent a SYN
+    CHALLENGE_ACK = 4       # tcp_notes: a SYN in LAST_ACK was ignored; its answer acknowledges
+                            # no FIN (RFC 5961)
 
 
 cdef inline uint32_t tcp_index(uint8_t flags) noexcept nogil:
@@ -394,8 +398,25 @@ cdef uint8_t tcp_next_state(walk_t* walk, connection_t* connection, uint32_t wha
         # The answer to a SYN that was let pass unexplained: the table was out of step.
         connection.tcp_state = TCP_SYN_SENT
         connection.tcp_flags[0] = connection.tcp_flags[1] = 0
+        connection.tcp_notes &= <uint8_t>~CHALLENGE_ACK
         return TCP_SYN_RECV
     return after
+
+
+cdef void remember_ignored(connection_t* connection, const packet_t* packet, uint32_t what,
+                           uint32_t direction) noexcept nogil:
+    connection.tcp_last_index = <uint8_t>what
+    connection.tcp_last_dir = <uint8_t>direction
+    connection.tcp_last_end = tcp_end(packet)
+    if what == INDEX_SYN:
+        connection.tcp_notes = CHALLENGE_ACK if connection.tcp_state == TCP_LAST_ACK else 0
+
+
+cdef inline bint is_challenge(const connection_t* connection, uint32_t what,
+                              uint32_t direction) noexcept nogil:
+    return (connection.tcp_state == TCP_LAST_ACK and what == INDEX_ACK
+            and connection.tcp_last_dir != direction and connection.tcp_last_index == INDEX_SYN
+            and connection.tcp_notes & CHALLENGE_ACK)
 
 
 cdef int tcp_packet(walk_t* walk, int32_t index, uint32_t direction) noexcept nogil:
@@ -412,11 +433,19 @@ cdef int tcp_packet(walk_t* walk, int32_t index, uint32_t direction) noexcept no
         return PACKET_REPEAT
     if after == TCP_MAX:
         return PACKET_INVALID
+    if after == TCP_IGNORE:
+        remember_ignored(connection, packet, what, direction)
+        return PACKET_ACCEPT
+    if after == TCP_TIME_WAIT and is_challenge(connection, what, direction):
+        connection.tcp_notes &= <uint8_t>~CHALLENGE_ACK
+        return PACKET_ACCEPT
+    if after == TCP_SYN_SENT2:
+        connection.tcp_notes |= SIMULTANEOUS_OPEN
+    if (after == TCP_SYN_RECV and direction == 1 and what == INDEX_ACK
+            and connection.tcp_notes & SIMULTANEOUS_OPEN):
+        after = TCP_ESTABLISHED
     connection.tcp_last_index = <uint8_t>what
     connection.tcp_last_dir = <uint8_t>direction
-    if after == TCP_IGNORE:
-        connection.tcp_last_end = tcp_end(packet)
-        return PACKET_ACCEPT
     connection.tcp_state = after
     if before != after and after == TCP_FIN_WAIT:
         connection.tcp_flags[direction] |= SEEN_CLOSE_INIT
@@ -554,6 +583,9 @@ cdef int related(walk_t* walk, uint16_t node) noexcept nogil:
     found = table_find(walk.state, &sought, walk.now_ns)
     if found < 0:
         return 0
+    if not addr_equal(packet.dst,
+                      connection_tuple(&walk.state.connections[found >> 1], found & 1).dst):
+        return 0                # told to somebody who never sent what it quotes
     packet.connection = found >> 1
     # The error travels against the packet it quotes.
     packet.direction = <uint8_t>(found & 1)
@@ -562,6 +594,19 @@ cdef int related(walk_t* walk, uint16_t node) noexcept nogil:
 
 
 # ------------------------------------------------------------------------------------- door
+
+
+cdef inline bint is_verified(uint8_t proto) noexcept nogil:
+    """Whose checksums conntrack looks at; the others' trackers do not."""
+    return (proto == PROTO_TCP or proto == PROTO_UDP or proto == PROTO_ICMP
+            or proto == PROTO_ICMPV6)
+
+
+cdef inline bint is_neighbour_discovery(const packet_t* packet) noexcept nogil:
+    """nf_conntrack_proto_icmpv6.c, noct_valid_new: 130-136 and 143 are never tracked."""
+    cdef uint16_t type = packet.dport >> 8
+    return packet.proto == PROTO_ICMPV6 and packet.has_ports and (
+            130 <= type <= 136 or type == 143)
 
 
 cdef bint refused(const packet_t* packet, const node_t* node) noexcept nogil:
@@ -610,7 +655,9 @@ cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil:
     packet.ctinfo = CT_INVALID
     if not packet_tuple(packet, node, &tuple) or refused(packet, here):
         pass
-    elif (here.conntrack_checksum and hook == HOOK_PREROUTING
+    elif is_neighbour_discovery(packet):
+        packet.ctinfo = CT_UNTRACKED
+    elif (here.conntrack_checksum and hook == HOOK_PREROUTING and is_verified(packet.proto)
             and packet_checksum(packet) == CHECKSUM_WRONG):
         pass
     elif is_icmp_error(packet):

@@ -28,6 +28,9 @@ from _fastpath.reason cimport (
 from _fastpath.reason cimport ROUTE_BLACKHOLE as REASON_BLACKHOLE
 from _fastpath.reason cimport ROUTE_UNREACHABLE as REASON_UNREACHABLE
 
+cdef enum:
+    LIMITED_BROADCAST = 0xFFFFFFFFu
+
 # --------------------------------------------------------------------------------- routes
 
 
@@ -70,24 +73,36 @@ cdef inline bint is_loopback(addr_t address) noexcept nogil:
     return (address.lo >> 24) == 127
 
 
-cdef int check_source(const image_t* image, const packet_t* packet,
+cdef int reverse_path(const image_t* image, const packet_t* packet,
                       int32_t device) noexcept nogil:
-    """fib_frontend.c, fib_validate_source: the reverse path filter, and our own addresses."""
+    """The way back must be the way it came: RFC 3704, strict (1) or loose (2)."""
     cdef const device_t* dev = &image.devices[device]
     cdef int32_t back = fib_lookup(image, dev.node, 4, packet.src)
-    if back >= 0 and image.routes[back].kind == ROUTE_LOCAL:
-        if dev.kind == DEVICE_LOOPBACK or dev.accept_local:
-            return 0
+    cdef uint8_t kind
+    if back < 0:
+        return REVERSE_PATH
+    kind = image.routes[back].kind
+    if kind == ROUTE_BLACKHOLE or kind == ROUTE_UNREACHABLE or kind == ROUTE_PROHIBIT:
+        return REVERSE_PATH
+    if kind == ROUTE_UNKNOWN:
+        return ROUTE_UNMODELLED
+    if kind == ROUTE_LOCAL:
+        return 0                                # accept_local
+    if kind != ROUTE_UNICAST:
         return MARTIAN_SOURCE
-    if back >= 0 and image.routes[back].kind == ROUTE_BROADCAST:
-        return MARTIAN_SOURCE
-    if dev.rp_filter == 0:
+    return REVERSE_PATH if dev.rp_filter == 1 and image.routes[back].device != device else 0
+
+
+cdef int check_source(const image_t* image, const packet_t* packet,
+                      int32_t device) noexcept nogil:
+    """fib_frontend.c, fib_validate_source: our own addresses, and the reverse path filter."""
+    cdef const device_t* dev = &image.devices[device]
+    if packet.src.lo == 0 and packet.dst.lo == LIMITED_BROADCAST:
         return 0
-    if back < 0 or image.routes[back].kind != ROUTE_UNICAST:
-        return REVERSE_PATH
-    if dev.rp_filter == 1 and image.routes[back].device != device:
-        return REVERSE_PATH
-    return 0
+    if (dev.kind != DEVICE_LOOPBACK and not dev.accept_local
+            and address_kind(image, dev.node, 4, packet.src, -1) == ROUTE_LOCAL):
+        return MARTIAN_SOURCE
+    return reverse_path(image, packet, device) if dev.rp_filter else 0
 
 
 cdef int check_addresses(const image_t* image, const packet_t* packet,
@@ -96,14 +111,18 @@ cdef int check_addresses(const image_t* image, const packet_t* packet,
     cdef const device_t* dev = &image.devices[device]
     cdef bint may_loop = dev.kind == DEVICE_LOOPBACK or dev.route_localnet
     cdef uint64_t src = packet.src.lo, dst = packet.dst.lo
-    if (src >> 28) >= 0xE and src != 0 or (src >> 24) == 0:
+    if src >> 28 == 0xE or src == LIMITED_BROADCAST:
         return MARTIAN_SOURCE
-    if is_loopback(packet.src) and not may_loop:
+    if dst == LIMITED_BROADCAST:
+        return 0                # the only destination for which source 0.0.0.0 is right
+    if src >> 24 == 0:
         return MARTIAN_SOURCE
-    if (dst >> 24) == 0:
+    if dst >> 24 == 0:
         return MARTIAN_DESTINATION
     if is_loopback(packet.dst) and not may_loop:
         return MARTIAN_DESTINATION
+    if is_loopback(packet.src) and not may_loop:
+        return MARTIAN_SOURCE
     return 0
 
 
@@ -127,6 +146,8 @@ cdef int route_input(const image_t* image, const packet_t* packet, int32_t devic
         reason = check_addresses(image, packet, device)
         if reason:
             return reason
+    if packet.family == 4 and packet.dst.lo == LIMITED_BROADCAST:
+        return check_source(image, packet, device)
     route[0] = fib_lookup(image, node, packet.family, packet.dst)
     kind = image.routes[route[0]].kind if route[0] >= 0 else ROUTE_UNKNOWN
     if kind != ROUTE_LOCAL and kind != ROUTE_BROADCAST:

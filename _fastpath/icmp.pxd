@@ -12,7 +12,7 @@ cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_
                      uint8_t code, uint32_t detail, uint8_t ttl, uint16_t id) noexcept nogil
 
 # nf_reject_ipv4.c: may a reset answer this segment?
-cdef bint reset_may_answer(const packet_t* packet) noexcept nogil
+cdef bint reset_may_answer(packet_t* packet) noexcept nogil
 cdef void reset_build(packet_t* packet, const packet_t* about, uint8_t ttl) noexcept nogil
 
 # An ARP reply to the request in `about`, from `mac`.  False if it is no request.

@@ -19,6 +19,7 @@ from _fastpath.packet cimport (
     TCP_SYN,
     load32,
     load48,
+    packet_checksum,
     packet_parse,
     store16,
     store32,
@@ -41,7 +42,7 @@ cdef void begin(packet_t* packet, uint32_t length) noexcept nogil:
     packet.size = packet.length = length
     packet.connection = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
-    packet.bridge_port = -1
+    packet.bridge_port = packet.must_leave_by = -1
     packet.is_made = 1
     memset(packet.frame, 0, length)
 
@@ -124,13 +125,13 @@ cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_
 # --------------------------------------------------------------------------- TCP resets
 
 
-cdef bint reset_may_answer(const packet_t* packet) noexcept nogil:
+cdef bint reset_may_answer(packet_t* packet) noexcept nogil:
     # nf_reject_ipv4.c: not for fragments, not in answer to a reset, not for a wrong checksum.
     if packet.proto != PROTO_TCP or not packet.has_ports or packet.is_fragment:
         return False
     if packet.tcp_flags & TCP_RST:
         return False
-    return packet.checksum != CHECKSUM_WRONG
+    return packet_checksum(packet) != CHECKSUM_WRONG
 
 
 cdef void reset_build(packet_t* packet, const packet_t* about, uint8_t ttl) noexcept nogil:

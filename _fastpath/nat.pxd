@@ -19,5 +19,5 @@ cdef bint nat_is_set_up(walk_t* walk, uint32_t manip) noexcept nogil
 cdef void nat_packet(walk_t* walk, uint32_t manip) noexcept nogil
 
 # nf_nat_icmp_reply_translation: an ICMP error about a translated connection is translated too,
-# outside and inside.
-cdef void nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil
+# outside and inside.  0, or the Reason why it is dropped.
+cdef int nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil

@@ -26,6 +26,7 @@ from _fastpath.image cimport (
 )
 from _fastpath.packet cimport (
     CHECKSUM_UNSEEN,
+    CHECKSUM_WRONG,
     ETHER_SIZE,
     PROTO_ICMP,
     PROTO_ICMPV6,
@@ -33,6 +34,7 @@ from _fastpath.packet cimport (
     load16,
     load32,
     load64,
+    packet_checksum,
     packet_t,
     store16,
     packet_set_dport,
@@ -41,6 +43,7 @@ from _fastpath.packet cimport (
     packet_set_src,
     proto_has_ports,
 )
+from _fastpath.reason cimport CAPTURE_CUT, NETFILTER_DROP
 from _fastpath.state cimport (
     IPS_DST_NAT,
     IPS_DST_NAT_DONE,
@@ -65,6 +68,7 @@ cdef enum:
     RANGE_ANY_RANDOM = 20   # RANGE_PROTO_RANDOM | RANGE_PROTO_RANDOM_FULLY
     ATTEMPTS_FIRST = 128    # nf_nat_core.c, NF_NAT_MAX_ATTEMPTS
     ATTEMPTS_LAST = 16
+    ICMP_REDIRECT = 5
 
 
 cdef inline bint is_icmp(uint8_t proto) noexcept nogil:
@@ -114,7 +118,7 @@ cdef bint find_same_source(walk_t* walk, const tuple_t* tuple, tuple_t* result,
     cdef const connection_t* other
     while here >= 0:
         other = &walk.state.connections[here]
-        if (other.original.proto == tuple.proto and other.original.node == tuple.node
+        if (other.expires_ns > walk.now_ns and other.original.proto == tuple.proto and other.original.node == tuple.node
                 and other.original.family == tuple.family
                 and other.original.sport == tuple.sport
                 and addr_equal(other.original.src, tuple.src)):
@@ -169,7 +173,7 @@ cdef void search_port(walk_t* walk, tuple_t* tuple, const target_t* range,
     while True:
         i = 0
         while i < attempts:
-            set_port(tuple, manip, <uint16_t>(low + (offset + i) % size))
+            set_port(tuple, manip, <uint16_t>(low + ((offset + i) & 0xFFFF) % size))
             if not is_used(walk, tuple):
                 return
             i += 1
@@ -372,16 +376,31 @@ cdef void finish_icmp(packet_t* packet) noexcept nogil:
     store16(icmp + 2, checksum_finish(checksum_add(sum, icmp, size)))
 
 
-cdef void nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil:
+cdef bint is_bound(const connection_t* connection) noexcept nogil:
+    """Translated, or not yet decided."""
+    return (connection.status & (IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE) != (
+                IPS_SRC_NAT_DONE | IPS_DST_NAT_DONE)
+            or connection.status & (IPS_SRC_NAT | IPS_DST_NAT) != 0)
+
+
+cdef int nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil:
     cdef packet_t* packet = walk.packet
     cdef connection_t* connection = &walk.state.connections[packet.connection]
     cdef uint32_t bit = IPS_SRC_NAT if manip == MANIP_SRC else IPS_DST_NAT
     cdef packet_t view
     cdef tuple_t target
+    if packet_checksum(packet) == CHECKSUM_WRONG:
+        return NETFILTER_DROP
+    if packet.family == 4 and packet.dport >> 8 == ICMP_REDIRECT and is_bound(connection):
+        return NETFILTER_DROP           # it would name a gateway that its receiver cannot use
     if packet.direction:
         bit ^= IPS_SRC_NAT | IPS_DST_NAT
-    if not connection.status & bit or not quoted_view(packet, &view):
-        return
+    if not connection.status & bit:
+        return 0
+    if not quoted_view(packet, &view):
+        return NETFILTER_DROP
+    if packet.size < ETHER_SIZE + packet.ip_length:
+        return CAPTURE_CUT              # its checksum could not be computed anew
     trace_step(walk.trace, STEP_NAT, <uint32_t>packet.node * 2 + manip)
     translate_quoted(&view, connection_tuple(connection, 1 - packet.direction), 1 - manip)
     tuple_invert(&target, connection_tuple(connection, 1 - packet.direction))
@@ -393,3 +412,4 @@ cdef void nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil:
         packet_set_dst(packet, target.dst)
         packet.destination_changed = 1
     finish_icmp(packet)
+    return 0

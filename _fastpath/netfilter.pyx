@@ -62,7 +62,7 @@ from _fastpath.image cimport (
     target_t,
 )
 from _fastpath.nat cimport MANIP_DST, MANIP_SRC, nat_setup
-from _fastpath.packet cimport packet_t
+from _fastpath.packet cimport PROTO_TCP, packet_t
 from _fastpath.reason cimport (
     MATCH_UNMODELLED,
     NAT_NO_ADDRESS,
@@ -76,11 +76,7 @@ from _fastpath.state cimport (
     CT_ESTABLISHED_REPLY,
     CT_NEW,
     CT_UNTRACKED,
-    IPS_ASSURED,
-    IPS_CONFIRMED,
     IPS_DST_NAT,
-    IPS_EXPECTED,
-    IPS_SEEN_REPLY,
     IPS_SRC_NAT,
     tuple_t,
 )
@@ -132,7 +128,8 @@ cdef bint header_matches(const walk_t* walk, const rule_t* rule) noexcept nogil:
 
 cdef inline int ports_match(const match_t* match, const packet_t* packet) noexcept nogil:
     if not packet.is_first:
-        return HOTDROP if packet.fragment_offset == 1 else NO
+        # xt_tcpudp.c: only tcp_mt suspects a header that was split.
+        return HOTDROP if packet.fragment_offset == 1 and packet.proto == PROTO_TCP else NO
     if not packet.has_ports:
         return HOTDROP
     return (((match.a <= packet.sport <= match.b) ^ (match.invert & 1))
@@ -223,17 +220,15 @@ cdef int conntrack_match(const walk_t* walk, const match_t* match) noexcept nogi
         return NO
     if match.d & 2:
         if walk.packet.connection < 0:
-            return NO
+            return YES if match.d & 1 else NO       # nothing but its state is looked at
         if status_matches(walk, match.b) == ((match.flags >> 1) & 1):
             return NO
     return YES
 
 
 cdef bint status_matches(const walk_t* walk, uint32_t wanted) noexcept nogil:
-    cdef uint32_t status = walk.state.connections[walk.packet.connection].status
-    if wanted == 0:                     # NONE
-        return (status & (IPS_EXPECTED | IPS_SEEN_REPLY | IPS_ASSURED | IPS_CONFIRMED)) == 0
-    return (status & wanted) != 0
+    # NONE is no bit: it never matches.
+    return (walk.state.connections[walk.packet.connection].status & wanted) != 0
 
 
 cdef int addrtype_match(const walk_t* walk, const match_t* match) noexcept nogil:
@@ -330,7 +325,7 @@ cdef int one_match(walk_t* walk, const match_t* match, const rule_t* rule) noexc
         return icmp_match(match, packet)
     if match.kind == MATCH_NEVER:
         # Owner and the like: a forwarded packet has no socket; of a local one nothing is known.
-        return UNDECIDED if packet.is_local else NO
+        return UNDECIDED if packet.is_local else NO ^ match.invert
     return UNDECIDED
 
 

@@ -70,11 +70,13 @@ cdef struct packet_t:
     uint8_t is_made         # made by a node on the way: an ICMP error, a reset, an ARP reply
     uint8_t encapsulations
     uint8_t prerouting_done
+    uint8_t is_for_port     # its link-layer destination is the bridge port's own
     uint8_t is_looped       # on its way into the loopback device it left by
     uint8_t is_gso          # a segment that its sender's device would have cut up
     uint8_t destination_changed
     int32_t in_device, out_device   # as hooks see them; -1 = none
     int32_t entered_by      # device by which it entered this node; -1 = sent by the node
+    int32_t must_leave_by   # device that a tunnel is bound to; -1 = any
     int32_t bridge_port     # bridge port whose netfilter hooks it met on entry; -1 = none
     int32_t node            # where it is
     int32_t route           # by which it leaves; -1 = not routed

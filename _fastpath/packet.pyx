@@ -91,6 +91,7 @@ cdef uint8_t first_look(const packet_t* packet) noexcept nogil:
 
 
 cdef uint8_t packet_checksum(packet_t* packet) noexcept nogil:
+    # Of a fragment, and of a protocol that nobody verifies, nothing is said.
     if packet.checksum == CHECKSUM_UNSEEN:
         if not is_whole(packet):
             packet.checksum = CHECKSUM_NONE
@@ -361,7 +362,7 @@ cdef void packet_load(packet_t* packet, const uint8_t* frame, uint32_t size,
     packet.length = max(length, packet.size)
     packet.connection = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
-    packet.bridge_port = -1
+    packet.bridge_port = packet.must_leave_by = -1
     memcpy(packet.frame, frame, packet.size)
 
 
@@ -381,7 +382,7 @@ cdef void packet_scrub(packet_t* packet) noexcept nogil:
     packet.is_tracked = 0
     packet.is_local = 0
     packet.prerouting_done = 0
-    packet.bridge_port = -1
+    packet.bridge_port = packet.must_leave_by = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
 
 

@@ -97,7 +97,7 @@ from _fastpath.neighbour cimport (
     neighbour_see,
     resolve,
 )
-from _fastpath.netfilter cimport WALK_ACCEPT, WALK_REJECT, table_walk
+from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, table_walk
 from _fastpath.packet cimport (
     CHECKSUM_WRONG,
     ETHER_ARP,
@@ -259,13 +259,16 @@ cdef int nat_hook(walk_t* walk, const hook_t* entry, uint32_t hook) noexcept nog
     cdef packet_t* packet = walk.packet
     cdef uint32_t manip = MANIP_SRC if hook in (HOOK_POSTROUTING, HOOK_INPUT) else MANIP_DST
     cdef uint32_t rule = 0
-    cdef int outcome
+    cdef int outcome, reason
     if packet.connection < 0:
         return WALK_ACCEPT
     if packet.ctinfo == CT_RELATED or packet.ctinfo == CT_RELATED_REPLY:
         if packet.proto == PROTO_ICMP or packet.proto == PROTO_ICMPV6:
-            nat_icmp_error(walk, manip)
-            return WALK_ACCEPT
+            reason = nat_icmp_error(walk, manip)
+            if reason == 0:
+                return WALK_ACCEPT
+            walk.reason = <uint16_t>reason
+            return WALK_DROP
     if not nat_is_set_up(walk, manip):
         if entry.entry != 0xFFFFFFFFu:
             outcome = table_walk(walk, entry, &rule)
@@ -437,6 +440,7 @@ cdef int receive(walk_t* walk) noexcept nogil:
         packet.in_device, packet.out_device = device, -1
         return END if hooks(walk, HOOK_PREROUTING) == END else local_in(walk, device)
     packet.entered_by = device
+    packet.is_for_port = 0
     if dev.master >= 0:
         return bridge_input(walk, device)
     return layer3_input(walk, device)
@@ -451,12 +455,20 @@ cdef int layer3_input(walk_t* walk, int32_t device) noexcept nogil:
     return drop(walk, UNHANDLED_PROTOCOL)
 
 
+cdef inline bint is_for(const packet_t* packet, const device_t* device) noexcept nogil:
+    """The frame is for this device, or for everybody."""
+    if not device.is_ether or packet.is_for_port or is_group_mac(ether_dst(packet)):
+        return True
+    return ether_dst(packet) == device.mac
+
+
 cdef int arp_input(walk_t* walk, int32_t device) noexcept nogil:
     """arp_process: the node answers for the addresses that are local to it."""
     cdef packet_t* packet = walk.packet
     cdef packet_t* made
     cdef addr_t target
-    if arp_request_target(packet, &target) and address_kind(
+    if arp_request_target(packet, &target) and is_for(
+            packet, &walk.image.devices[device]) and address_kind(
             walk.image, packet.node, 4, target, -1) == ROUTE_LOCAL:
         made = spawn(walk)
         if made != NULL and arp_reply_build(made, packet, walk.image.devices[device].mac):
@@ -571,8 +583,8 @@ cdef int redirected(walk_t* walk, int32_t bridge) noexcept nogil:
     if reason and not (reason == FORWARDING_DISABLED and route >= 0
                        and (is_bridged or packet.family == 6)):
         return drop(walk, <uint16_t>reason)
-    way = &walk.image.routes[route]
     if is_bridged:
+        way = &walk.image.routes[route]
         # Bridged DNAT: the frame stays on the bridge, with the new next hop's MAC address
         # (br_nf_pre_routing_finish_bridge).  Source MAC and TTL are left as they were.
         packet.route = route
@@ -620,6 +632,8 @@ cdef int bridge_input(walk_t* walk, int32_t port) noexcept nogil:
     if to == FDB_LOCAL:
         trace_step(walk.trace, STEP_BRIDGE_LOCAL, <uint32_t>bridge)
         tap(walk, bridge, False)
+        # eth_type_trans at the port: a frame for the port's own address is the node's too.
+        packet.is_for_port = ether_dst(packet) == walk.image.devices[port].mac
         return layer3_input(walk, bridge)
     return bridge_forward(walk, bridge, port, to)
 
@@ -664,7 +678,7 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
     cdef const device_t* dev = &walk.image.devices[device]
     cdef int32_t route = -1
     cdef int reason
-    if dev.is_ether and ether_dst(packet) != dev.mac and not is_group_mac(ether_dst(packet)):
+    if not is_for(packet, dev):
         return drop(walk, OTHER_HOST)
     if packet.refusal:
         return drop(walk, packet.refusal)
@@ -676,13 +690,13 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
     packet.prerouting_done = 0
     if is_multicast(packet):
         return end(walk, CONSUMED, GROUP_ADDRESS, device)
-    if packet.family == 4 and packet.dst.lo == 0xFFFFFFFFu:
-        return local_in(walk, device)
     reason = route_input(walk.image, packet, device, &route)
     if route >= 0:
         trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
     if reason:
         return not_routed(walk, <uint16_t>reason)
+    if route < 0:
+        return local_in(walk, device)           # the limited broadcast needs no route
     if walk.image.routes[route].kind in (ROUTE_LOCAL, ROUTE_BROADCAST):
         return local_in(walk, device)
     return ip_forward(walk, device, route)
@@ -763,6 +777,9 @@ cdef int local_out(walk_t* walk) noexcept nogil:
     cdef packet_t* packet = walk.packet
     cdef int32_t route = fib_lookup(walk.image, packet.node, packet.family, packet.dst)
     cdef int reason = output_refusal(walk, route)
+    if reason == 0 and packet.must_leave_by >= 0 and (
+            walk.image.routes[route].device != packet.must_leave_by):
+        reason = ROUTE_UNMODELLED       # another route by the tunnel's own device may exist
     trace_step(walk.trace, STEP_LOCAL_OUT, <uint32_t>packet.node)
     if reason:
         return drop(walk, <uint16_t>reason)
@@ -864,7 +881,8 @@ cdef int ip_output(walk_t* walk) noexcept nogil:
         return drop(walk, FRAGMENTATION_NEEDED if packet.is_local and packet.family == 4
                     and packet.dont_fragment else FRAGMENTATION_UNMODELLED)
     if dev.is_ether:
-        if is_multicast(packet) or way.kind == ROUTE_BROADCAST:
+        if (is_multicast(packet) or way.kind == ROUTE_BROADCAST
+                or (packet.family == 4 and packet.dst.lo == 0xFFFFFFFFu)):
             mac = group_mac(packet)
         else:
             reason = neighbour(walk, device, packet.dst if addr_is_zero(way.gateway)
@@ -966,6 +984,7 @@ cdef int encapsulate(walk_t* walk, int32_t device) noexcept nogil:
         conntrack_drop(walk, packet.connection)
     packet_scrub(packet)
     packet.mark = mark
+    packet.must_leave_by = vxlan.link
     packet.encapsulations += 1
     reason = vxlan_encapsulate(packet, vxlan, local, remote,
                                vxlan.ttl if vxlan.ttl else node.default_ttl, sport, id)

@@ -67,7 +67,8 @@ cdef struct connection_t:
     uint8_t tcp_last_index
     uint8_t tcp_flags[2]    # seen per direction: see conntrack.pyx
     uint8_t in_use
-    uint16_t padding
+    uint8_t tcp_notes       # see conntrack.pyx
+    uint8_t padding
     uint32_t tcp_last_end   # sequence number after that packet
     uint32_t padding2
 

@@ -86,7 +86,9 @@ cdef int vxlan_encapsulate(packet_t* packet, const vxlan_t* vxlan, addr_t src, a
     if (packet.frame - packet.buffer < VXLAN_OVERHEAD
             or inner_length + VXLAN_OVERHEAD - ETHER_SIZE > 0xFFFF):
         return TUNNEL_LOOP
-    if vxlan.udp_csum and inner_size == inner_length:
+    if vxlan.udp_csum and inner_size < inner_length and packet.checksum != CHECKSUM_PARTIAL:
+        return CAPTURE_CUT              # the checksum covers bytes that are not there
+    if vxlan.udp_csum:
         sum = inner_sum(packet, packet.frame, inner_size)
     packet.frame -= VXLAN_OVERHEAD
     packet.size += VXLAN_OVERHEAD
@@ -111,7 +113,7 @@ cdef int vxlan_encapsulate(packet_t* packet, const vxlan_t* vxlan, addr_t src, a
     store16(udp + 4, <uint16_t>(inner_length + 16))
     store32(udp + 8, FLAG_VNI)
     store32(udp + 12, vxlan.vni << 8)
-    if vxlan.udp_csum and inner_size == inner_length:
+    if vxlan.udp_csum:
         sum += checksum_pseudo(src, dst, PROTO_UDP, inner_length + 16)
         check = checksum_finish(checksum_add(sum, udp, 16))
         store16(udp + 6, check if check else 0xFFFF)

@@ -212,7 +212,8 @@ def _statistic(match: Match, counters: list[int]) -> list[Row]:
 
 
 def _owner(match: Match) -> list[Row]:
-    return [row(MatchKind.MATCH_NEVER)]
+    invert = all(option.negated for option in match.options)
+    return [row(MatchKind.MATCH_NEVER, invert=invert)]
 
 
 MATCHES: dict[str, Callable[[Match], list[Row]]] = {
