@@ -23,13 +23,19 @@ def states(image: Image, state: State, now_ns: int) -> dict[str, NodeState]:
     counts = counters(image, state)
     return {
         name: replace(
-            before,
-            iptables=_counted(before.iptables, name, 4, counts),
-            ip6tables=_counted(before.ip6tables, name, 6, counts),
-            conntrack=tuple(connections(image, state, name, now_ns)),
+            counted(before, counts), conntrack=tuple(connections(image, state, name, now_ns))
         )
         for name, before in image.states.items()
     }
+
+
+def counted(node: NodeState, counts: Counts) -> NodeState:
+    """The node with other rule counters."""
+    return replace(
+        node,
+        iptables=_counted(node.iptables, node.name, 4, counts),
+        ip6tables=_counted(node.ip6tables, node.name, 6, counts),
+    )
 
 
 def counters(image: Image, state: State) -> Counts:
@@ -65,10 +71,10 @@ def connections(image: Image, state: State, node: str, now_ns: int) -> Iterator[
         & (rows["original"]["node"] == number)
     )
     entries = [_entry(row, now_ns) for row in rows[alive]]
-    yield from sorted(entries, key=_order)
+    yield from sorted(entries, key=order)
 
 
-def _order(entry: ConntrackEntry) -> tuple[object, ...]:
+def order(entry: ConntrackEntry) -> tuple[object, ...]:
     original = entry.original
     return (
         original.src.version, entry.protocol, original.src, original.dst,
@@ -92,7 +98,7 @@ def _entry(row: Any, now_ns: int) -> ConntrackEntry:
 
 
 def _tcp_state(number: int) -> str:
-    return TcpState(number).name.removeprefix("TCP_")
+    return str(TcpState(number).name.removeprefix("TCP_"))
 
 
 def _tuple(row: Any, protocol: int) -> ConntrackTuple:
@@ -100,7 +106,5 @@ def _tuple(row: Any, protocol: int) -> ConntrackTuple:
     src, dst = (build(int(row[end]["hi"]) << 64 | int(row[end]["lo"])) for end in ("src", "dst"))
     sport, dport = int(row["sport"]), int(row["dport"])
     if protocol in (Proto.PROTO_ICMP, Proto.PROTO_ICMPV6):
-        return ConntrackTuple(
-            src, dst, icmp_type=dport >> 8, icmp_code=dport & 0xFF, icmp_id=sport
-        )
+        return ConntrackTuple(src, dst, icmp_type=dport >> 8, icmp_code=dport & 0xFF, icmp_id=sport)
     return ConntrackTuple(src, dst, sport, dport)

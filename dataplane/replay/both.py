@@ -1,0 +1,75 @@
+"""Both engines side by side: the kernels' records against those of the reference."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from dataplane.node.state import NodeState
+from dataplane.replay import after
+from dataplane.replay.capture import Frames
+from dataplane.replay.difference import Difference, Found, compare, compare_lists
+from dataplane.replay.result import Array, Result
+from dataplane.replay.slow import SlowEngine, frame_of
+
+if TYPE_CHECKING:
+    from dataplane.replay.replay import Options
+
+WINDOW_FRAMES = 64  # every frame at every device is kept for so long
+
+
+class FastRun(Protocol):
+    """The kernels, while a replay runs.  It keeps events, and frames of all devices."""
+
+    def window(self, rows: Array, data: Array, first: int) -> None: ...
+    def result(self) -> Result: ...
+
+
+Start = Callable[[Frames], FastRun]
+
+
+def check(start: Start, nodes: Mapping[str, NodeState], frames: Frames, options: "Options") -> None:
+    """Raises Difference unless the engines agree on every packet and on what is left behind.
+
+    start  the kernels, to be given some frames
+    nodes  what the reference engine walks
+    """
+    difference = find(start, nodes, frames, options)
+    if difference is not None:
+        raise difference
+
+
+def find(
+    start: Start, nodes: Mapping[str, NodeState], frames: Frames, options: "Options"
+) -> Difference | None:
+    """The first difference, packet by packet."""
+    fast, slow = start(frames), SlowEngine(nodes, options)
+
+    def again(some: Frames) -> Difference | None:
+        return find(start, nodes, some, options)
+
+    for first in range(0, len(frames), WINDOW_FRAMES):
+        rows, data = frames.ethernet(first, first + WINDOW_FRAMES)
+        fast.window(rows, data, first)
+        result = fast.result()
+        for index, row in enumerate(rows, start=first):
+            record, other = result.record(index), slow.inject(*frame_of(row, data))
+            found = compare(record, other)
+            if found is not None:
+                return Difference(found, nodes, frames, options, again, index, record, other)
+    found = _left_behind(fast.result(), slow)
+    return Difference(found, nodes, frames, options, again) if found else None
+
+
+def _left_behind(fast: Result, slow: SlowEngine) -> Found | None:
+    """Rule counters, then connections."""
+    counts = slow.counters()
+    for rule, counted in after.counters(fast.image, fast.state).items():
+        other = counts.get(rule, (0, 0))
+        if counted != other:
+            return Found("counters", " ".join(map(str, rule)), counted, other)
+    for node in slow.nodes:
+        entries = list(after.connections(fast.image, fast.state, node, fast.end_ns))
+        others = slow.connections(node, fast.end_ns)
+        found = compare_lists("conntrack", f"{node} connection", entries, others)
+        if found is not None:
+            return found
+    return None
