@@ -4,7 +4,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from _fastpath.address cimport addr_t
 from _fastpath.packet cimport packet_t
 
-# icmp_send's own conditions: no error about errors, fragments, broadcasts, nobody.
+# icmp_send's own conditions: no error about errors, further fragments, or to nobody.  (None
+# about what was sent to everybody either: the caller knows the destination's kind.)
 cdef bint icmp_may_answer(const packet_t* packet) noexcept nogil
 
 # An ICMP (ICMPv6) error about `about`, to its source.  `detail` is the MTU of 3/4.

@@ -85,15 +85,13 @@ cdef bint icmp_may_answer(const packet_t* packet) noexcept nogil:
     if packet.family == 4:
         if not packet.is_first:
             return False
-        if packet.src.lo == 0 or (packet.src.lo >> 28) >= 0xE or (packet.dst.lo >> 28) >= 0xE:
+        if packet.src.lo == 0:
             return False
         if packet.proto == PROTO_ICMP:
             # RFC 1122 3.2.2: never about an error; unknown types count as errors.
             return packet.has_ports and type in (0, 8, 13, 14, 15, 16, 17, 18)
         return True
     if (packet.src.hi | packet.src.lo) == 0 or packet.src.hi >> 56 == 0xFF:
-        return False
-    if packet.dst.hi >> 56 == 0xFF:
         return False
     return packet.proto != PROTO_ICMPV6 or (packet.has_ports and type >= 128)
 

@@ -180,6 +180,7 @@ cdef int parse_ipv6(packet_t* packet) noexcept nogil:
         if at + 8 > ETHER_SIZE + packet.ip_length:
             break
         if at + 8 > packet.size:
+            packet.proto = next_header
             return CAPTURE_CUT
         if next_header == 44:
             packet.is_fragment = (load16(packet.frame + at + 2) & 0xFFF9) != 0
@@ -208,6 +209,7 @@ cdef int packet_parse(packet_t* packet) noexcept nogil:
     packet.family = 0
     packet.ip_length = 0
     packet.tcp_flags = 0
+    packet.ttl = 0
     packet.is_first = 1
     packet.proto = 0
     packet.l4 = 0

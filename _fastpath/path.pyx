@@ -370,13 +370,17 @@ cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
     cdef packet_t* packet = walk.packet
     cdef packet_t* made
     cdef addr_t src = packet.dst
+    cdef uint8_t kind_of_dst
     cdef int32_t back
     if not icmp_may_answer(packet):
         return False
     back = fib_lookup(walk.image, packet.node, packet.family, packet.src)
     if output_refusal(walk, back):
         return False
-    if address_kind(walk.image, packet.node, packet.family, packet.dst, -1) != ROUTE_LOCAL:
+    kind_of_dst = address_kind(walk.image, packet.node, packet.family, packet.dst, -1)
+    if kind_of_dst == ROUTE_BROADCAST or kind_of_dst == ROUTE_MULTICAST:
+        return False
+    if kind_of_dst != ROUTE_LOCAL:
         if not source_address(walk.image, back, packet.src, &src):
             return False
     made = spawn(walk)
@@ -435,12 +439,12 @@ cdef int receive(walk_t* walk) noexcept nogil:
     tap(walk, device, False)
     if packet.size < ETHER_SIZE:
         return drop(walk, FRAME_TOO_SHORT)
-    if packet.is_looped:
+    if packet.is_looped and packet.family:
         packet.is_looped = packet.is_local = 0
         packet.in_device, packet.out_device = device, -1
         return END if hooks(walk, HOOK_PREROUTING) == END else local_in(walk, device)
     packet.entered_by = device
-    packet.is_for_port = 0
+    packet.is_looped = packet.is_for_port = 0
     if dev.master >= 0:
         return bridge_input(walk, device)
     return layer3_input(walk, device)

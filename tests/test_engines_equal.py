@@ -22,7 +22,6 @@ from .two_nodes import (
     WEB1,
     WEB2,
     mac,
-    two_nodes,
 )
 
 SECOND = 10**9
@@ -34,9 +33,7 @@ PODS = {
 GATEWAYS = {"node-a": mac("10.244.1.1"), "node-b": mac("10.244.2.1")}
 
 OWN_MACS = {place: mac(pod) for pod, place in PODS.items()}
-ENTRIES6 = {
-    address: (node, port) for node, pods in PODS6.items() for port, address in pods.items()
-}
+ENTRIES6 = {address: (node, port) for node, pods in PODS6.items() for port, address in pods.items()}
 NOBODY = "00:" * 5 + "00"
 
 addresses6 = st.sampled_from([*ENTRIES6, WEB6, ip_address("fd00:1::1"), ip_address("2001:db8::1")])

@@ -100,7 +100,7 @@ def _pass_up(path: Path, bridge: Device, port: Device, packet: Packet) -> Arriva
     path.trace.step(StepKind.STEP_BRIDGE_LOCAL, bridge.node, name=bridge.name)
     path.tap(bridge, packet, outgoing=False)
     if packet.ethertype == ARP:
-        return path.arp_input(bridge, packet)
+        return path.arp_input(bridge, packet, packet.ether_dst == port.link.mac)
     if not packet.family:
         raise dropped(Reason.UNHANDLED_PROTOCOL)
     if packet.ether_dst not in (bridge.link.mac, port.link.mac):

@@ -158,7 +158,7 @@ class Path:
         self.tap(device, packet, outgoing=False)
         if len(packet.frame) < ETHER_SIZE:
             raise dropped(Reason.FRAME_TOO_SHORT)
-        if arrival.is_looped:
+        if arrival.is_looped and packet.family:
             self.hook("PREROUTING", self.node_of(device), packet, in_device=device)
             return self.local_in(device, packet)
         if self._master_kind(device) == Kind.BRIDGE:
@@ -175,7 +175,8 @@ class Path:
         master = self.topology.devices.get((device.node, device.link.master or ""))
         return master.kind if master else None
 
-    def arp_input(self, device: Device, packet: Packet) -> Arrival:
+    def arp_input(self, device: Device, packet: Packet, is_for_port: bool = False) -> Arrival:
+        """`is_for_port`: the frame is for the bridge port's own address, hence for the node."""
         if _is_for(device, packet):
             answers.arp_reply(self, device, packet)
         raise Ended(Verdict.CONSUMED, Reason.ARP_HANDLED, device.name)

@@ -106,9 +106,8 @@ def number(addr: Any) -> int:
 
 
 def address(addr: Any, family: int) -> Address:
-    """`family` is 4 or 6; but what a tunnel carried may have ended as one of IPv6."""
-    value = number(addr)
-    return IPv4Address(value) if family == 4 and value >> 32 == 0 else IPv6Address(value)
+    """`family` is 4 or 6."""
+    return IPv4Address(number(addr)) if family == 4 else IPv6Address(number(addr))
 
 
 NO_FLOW = 0xFFFFFFFF
@@ -123,14 +122,17 @@ def record_of(
 ) -> Record:
     """A RECORD row in names."""
     family, flow = int(row["family"]), int(row["flow"])
-    values: dict[str, Value] = {
+    values: dict[str, Value] = dict.fromkeys(("src", "dst", "end_src", "end_dst"))
+    values |= {
         name: int(row[name])
         for name in ("verdict", "reason", "time_ns", "length", "proto", "sport", "dport",
                      "end_sport", "end_dport", "end_ttl", "tcp_flags")
     }  # fmt: skip
     end_family = int(row["end_family"])
-    values |= {name: address(row[name], family) for name in ("src", "dst")}
-    values |= {name: address(row[name], end_family) for name in ("end_src", "end_dst")}
+    if family:
+        values |= {name: address(row[name], family) for name in ("src", "dst")}
+    if end_family:
+        values |= {name: address(row[name], end_family) for name in ("end_src", "end_dst")}
     return Record(
         place=image.place(int(row["place"])),
         entry=image.place(int(row["entry"])),
