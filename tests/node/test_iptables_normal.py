@@ -10,7 +10,7 @@ import pytest
 from dataplane.errors import Source
 from dataplane.node import iptables
 from dataplane.node.iptables_words import split
-from tests.node.strategies import BUILTIN_CHAINS
+from tests.node.strategies_iptables import BUILTIN_CHAINS
 
 FORMS = Path(__file__).parent / "fixtures" / "normal_forms.txt"
 
