@@ -68,15 +68,10 @@ def _wire(engine: Engine, dst: Address, mac: str) -> Device | None:
     devices = engine.topology.devices.values()
     wires = [device for device in devices if device.kind == Kind.WIRE]
     named = [wire for wire in wires if mac != NO_MAC and wire.link.mac == mac]
-    owning = [wire for wire in wires if _has(engine, wire, dst)]
+    owning = [wire for wire in wires if engine.topology.has_address(wire, dst)]
     found = host_behind(engine.topology, dst)
     near = [wire for wire in wires if found is not None and wire.node == found[0].node]
     return next(iter((*named, *owning, *near)), None)
-
-
-def _has(engine: Engine, device: Device, address: Address) -> bool:
-    own = engine.nodes[device.node].state.addresses
-    return any(each.dev == device.name and each.local == address for each in own)
 
 
 def knows(engine: Engine, device: Device, mac: str) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from _fastpath.reason import Verdict
 from dataplane.node.state import Address
 from dataplane.reference.engine import Place, Record
-from dataplane.reference.packet import ICMP, ICMPV6, TCP, WITH_PORTS, Packet
+from dataplane.reference.packet import ICMP, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.topology import Device, Host
 
 SYN, ACK = 2, 16
@@ -62,19 +62,14 @@ def ends_of(packet: Packet) -> Ends:
 
 def begins(packet: Packet) -> bool:
     """The sender of a flow's first packet is its initiator, unless the packet is an answer."""
-    if tcp_flags(packet) & SYN:
-        return not tcp_flags(packet) & ACK
+    if packet.tcp_flags & SYN:
+        return not packet.tcp_flags & ACK
     return not (_has_icmp(packet) and _type(packet) in REPLIES[packet.family])
 
 
 def opens(packet: Packet) -> bool:
     """Whoever sends this opens a connection."""
-    return tcp_flags(packet) & (SYN | ACK) == SYN
-
-
-def tcp_flags(packet: Packet) -> int:
-    """None of a segment too short to be one."""
-    return packet.tcp_flags if packet.protocol == TCP and packet.has_transport else 0
+    return packet.tcp_flags & (SYN | ACK) == SYN
 
 
 def is_query(packet: Packet) -> bool:

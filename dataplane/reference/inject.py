@@ -24,7 +24,7 @@ from dataplane.node.state import Address
 from dataplane.reference import entries, flows
 from dataplane.reference.engine import Engine, Place, Record
 from dataplane.reference.flows import Ends, Flow
-from dataplane.reference.headers import refusal
+from dataplane.reference.headers import header_refusal, refusal
 from dataplane.reference.packet import ARP, ETHER_SIZE, WITH_PORTS, Packet
 from dataplane.reference.path import BROADCAST_MAC
 from dataplane.reference.steps import Ended, Step, dropped
@@ -75,7 +75,7 @@ class Injector:
         self._now_ns = time_ns
         packet = Packet(frame, length)
         refused = _refused(packet)
-        before = _as_recorded(packet, refused)
+        before = _as_recorded(packet)
         injected = self._inject(packet, refused)
         return injected._replace(record=_completed(injected.record, before))
 
@@ -282,9 +282,9 @@ def _left_out(verdict: int, reason: int) -> Record:
     return Record(int(verdict), int(reason), NOWHERE, NOWHERE, [], [], [])
 
 
-def _as_recorded(packet: Packet, refused: Ended | None) -> dict[str, Any]:
-    """The recorded packet's own fields.  One with a header that is refused has none."""
-    if not packet.family or (refused and not _is_cut_after_header(packet, refused)):
+def _as_recorded(packet: Packet) -> dict[str, Any]:
+    """The recorded packet's own fields.  One whose IP header is refused has none."""
+    if not packet.family or header_refusal(packet):
         return {"family": 0, "proto": 0, "src": None, "dst": None, "sport": 0, "dport": 0,
                 "tcp_flags": 0, "length": packet.length}  # fmt: skip
     return {
@@ -294,15 +294,9 @@ def _as_recorded(packet: Packet, refused: Ended | None) -> dict[str, Any]:
         "dst": packet.dst,
         "sport": packet.sport,
         "dport": packet.dport,
-        "tcp_flags": flows.tcp_flags(packet),
+        "tcp_flags": packet.tcp_flags,
         "length": packet.length,
     }
-
-
-def _is_cut_after_header(packet: Packet, refused: Ended) -> bool:
-    """The network header is there and sound; what follows it was not captured."""
-    is_cut = refused.reason == Reason.CAPTURE_CUT and packet.has_headers
-    return is_cut and len(packet.frame) >= packet.transport.offset
 
 
 def _completed(record: Record, before: dict[str, Any]) -> Record:

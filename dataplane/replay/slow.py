@@ -5,7 +5,6 @@ Slower by three orders of magnitude, and readable: `--engine reference`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from dataplane.replay.replay import Options
 
 WINDOW_FRAMES = 256
-# Where a packet ended as something that is not IP: what a tunnel carried.
-UNSPECIFIED = {0: None, 4: IPv4Address(0), 6: IPv6Address(0)}
 Place = tuple[str, str | None]
 
 
@@ -53,17 +50,15 @@ class SlowEngine:
         record, flow, is_reply = self.injector.inject(time_ns, frame[:FRAME_MAX], length)
         fields = {
             name: getattr(record, name)
-            for name in ("verdict", "reason", "place", "entry", "length", "family", "proto", "src",
-                         "dst", "sport", "dport", "end_sport", "end_dport", "end_ttl", "tcp_flags")
+            for name in ("verdict", "reason", "place", "entry", "length", "family", "proto",
+                         "src", "dst", "sport", "dport", "tcp_flags",
+                         "end_src", "end_dst", "end_sport", "end_dport", "end_ttl")
         }  # fmt: skip
-        unspecified = UNSPECIFIED[record.family]
         return Record(
             **fields,
             time_ns=time_ns,
             flow=flow,
             is_reply=is_reply,
-            end_src=record.end_src or unspecified,
-            end_dst=record.end_dst or unspecified,
             steps=tuple(record.steps),
             events=tuple(record.events),
             taps=tuple(record.taps),
