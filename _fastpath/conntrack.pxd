@@ -25,8 +25,9 @@ cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil
 cdef int conntrack_confirm(walk_t* walk) noexcept nogil
 # A dropped packet's unconfirmed connection vanishes with it.
 cdef void conntrack_drop(walk_t* walk, int32_t index) noexcept nogil
-# Where a packet's IP header and the 8 bytes after it stand in an ICMP error; 0 if they do not.
-cdef uint32_t quoted_transport(const packet_t* packet) noexcept nogil
+# Where the transport header of the packet that an ICMP error quotes begins, and its protocol;
+# 0 if it, or eight bytes of it, are not there.
+cdef uint32_t quoted_transport(const packet_t* packet, uint8_t* proto) noexcept nogil
 
 cdef void tuple_invert(tuple_t* to, const tuple_t* source) noexcept nogil
 # Another connection than `ignored` has this tuple already.

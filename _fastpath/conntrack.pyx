@@ -26,7 +26,6 @@ from _fastpath.packet cimport (
     PROTO_ICMPV6,
     PROTO_TCP,
     PROTO_UDP,
-    PROTO_UDPLITE,
     TCP_ACK,
     TCP_FIN,
     TCP_RST,
@@ -36,6 +35,7 @@ from _fastpath.packet cimport (
     load64,
     packet_checksum,
     proto_has_ports,
+    skip_extensions,
 )
 from _fastpath.reason cimport (
     CONNTRACK_CLASH,
@@ -315,8 +315,7 @@ cdef enum:
     INDEX_NONE = 5
     SEEN_CLOSE_INIT = 1     # IP_CT_TCP_FLAG_CLOSE_INIT: this direction's FIN began the closing
     SIMULTANEOUS_OPEN = 2   # tcp_notes: both sides sent a SYN
-    CHALLENGE_ACK = 4       # tcp_notes: a SYN in LAST_ACK was ignored; its answer acknowledges
-                            # no FIN (RFC 5961)
+    CHALLENGE_ACK = 4       # tcp_notes: a SYN in LAST_ACK was ignored (RFC 5961)
 
 
 cdef inline uint32_t tcp_index(uint8_t flags) noexcept nogil:
@@ -490,7 +489,7 @@ cdef int track_packet(walk_t* walk, int32_t index, uint32_t direction) noexcept 
     cdef uint32_t timeout = node.timeouts[<int>TIMEOUT_GENERIC]
     if proto == PROTO_TCP:
         return tcp_packet(walk, index, direction)
-    if proto == PROTO_UDP or proto == PROTO_UDPLITE:
+    if proto == PROTO_UDP:
         udp_packet(walk, connection)
         return PACKET_ACCEPT
     if proto == PROTO_ICMP:
@@ -525,26 +524,28 @@ cdef bint is_icmp_error(const packet_t* packet) noexcept nogil:
     return packet.proto == PROTO_ICMPV6 and packet.family == 6 and type < 128
 
 
-cdef uint32_t quoted_transport(const packet_t* packet) noexcept nogil:
+cdef uint32_t quoted_transport(const packet_t* packet, uint8_t* proto) noexcept nogil:
     cdef uint32_t at = packet.l4 + 8
-    cdef uint32_t header = 40
     cdef const uint8_t* ip = packet.frame + at
-    if at + (20 if packet.family == 4 else 40) > packet.size:
+    cdef bint is_first = True
+    if at + (20 if packet.family == 4 else 40) > packet.size or ip[0] >> 4 != packet.family:
         return 0
     if packet.family == 4:
-        header = (ip[0] & 15) * 4
-        if header < 20 or load16(ip + 6) & 0x1FFF:
+        if (ip[0] & 15) < 5 or load16(ip + 6) & 0x1FFF:
             return 0
-    if ip[0] >> 4 != packet.family or at + header + 8 > packet.size:
-        return 0
-    return at + header
+        proto[0] = ip[9]
+        at += (ip[0] & 15) * 4
+    else:
+        proto[0] = ip[6]
+        at = skip_extensions(packet.frame, at + 40, packet.size, proto, &is_first)
+    return 0 if at == 0 or not is_first or at + 8 > packet.size else at
 
 
 cdef bint quoted_tuple(const packet_t* packet, uint16_t node, tuple_t* tuple) noexcept nogil:
     """The tuple of the packet that an ICMP error quotes."""
     cdef const uint8_t* ip = packet.frame + packet.l4 + 8
     cdef const uint8_t* transport
-    cdef uint32_t at = quoted_transport(packet)
+    cdef uint32_t at = quoted_transport(packet, &tuple.proto)
     if at == 0:
         return False
     transport = packet.frame + at
@@ -552,11 +553,9 @@ cdef bint quoted_tuple(const packet_t* packet, uint16_t node, tuple_t* tuple) no
     tuple.family = packet.family
     tuple.sport = tuple.dport = 0
     if packet.family == 4:
-        tuple.proto = ip[9]
         tuple.src = addr_t(0, load32(ip + 12))
         tuple.dst = addr_t(0, load32(ip + 16))
     else:
-        tuple.proto = ip[6]
         tuple.src = addr_t(load64(ip + 8), load64(ip + 16))
         tuple.dst = addr_t(load64(ip + 24), load64(ip + 32))
     if tuple.proto == PROTO_ICMP or tuple.proto == PROTO_ICMPV6:
@@ -609,7 +608,21 @@ cdef inline bint is_neighbour_discovery(const packet_t* packet) noexcept nogil:
             130 <= type <= 136 or type == 143)
 
 
-cdef bint refused(const packet_t* packet, const node_t* node) noexcept nogil:
+cdef inline bint is_icmp(uint8_t proto) noexcept nogil:
+    return proto == PROTO_ICMP or proto == PROTO_ICMPV6
+
+
+cdef bint has_room(walk_t* walk, const tuple_t* tuple) noexcept nogil:
+    """The tuple has its connection already, or nf_conntrack_max allows one more."""
+    cdef const node_t* node = &walk.image.nodes[tuple.node]
+    if not node.conntrack_max or walk.state.node_connections[tuple.node] < node.conntrack_max:
+        return True
+    conntrack_collect(walk.state, walk.now_ns)
+    return (walk.state.node_connections[tuple.node] < node.conntrack_max
+            or table_find(walk.state, tuple, walk.now_ns) >= 0)
+
+
+cdef bint refused(const packet_t* packet) noexcept nogil:
     """tcp_error, udp_error, icmp_error: damaged packets belong to no connection."""
     if packet.proto == PROTO_TCP and not tcp_header_is_valid(packet):
         return True
@@ -630,10 +643,8 @@ cdef int find_or_make(walk_t* walk, const tuple_t* tuple) noexcept nogil:
     if (packet.proto == PROTO_ICMP or packet.proto == PROTO_ICMPV6) and (
             icmp_answer(packet.proto, packet.dport) == 0xFFFF):
         return -1
-    if node.conntrack_max and walk.state.node_connections[tuple.node] >= node.conntrack_max:
-        conntrack_collect(walk.state, walk.now_ns)
-        if walk.state.node_connections[tuple.node] >= node.conntrack_max:
-            return -2
+    if not has_room(walk, tuple):
+        return -2
     found = connection_new(walk, tuple)
     if found < 0:
         return -2
@@ -653,7 +664,11 @@ cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil:
         return 0                        # looped back, or untracked by a rule
     packet.is_tracked = 1
     packet.ctinfo = CT_INVALID
-    if not packet_tuple(packet, node, &tuple) or refused(packet, here):
+    if not packet_tuple(packet, node, &tuple):
+        pass
+    elif not is_icmp(packet.proto) and not has_room(walk, &tuple):
+        outcome = CONNTRACK_FULL        # init_conntrack comes before the trackers' checks
+    elif refused(packet):
         pass
     elif is_neighbour_discovery(packet):
         packet.ctinfo = CT_UNTRACKED

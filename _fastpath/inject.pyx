@@ -125,17 +125,15 @@ cdef bint quoted_ends(const packet_t* packet, ends_t* ends) noexcept nogil:
     """The ends of the packet that an ICMP error quotes."""
     cdef uint32_t at
     cdef const uint8_t* ip
-    at = quoted_transport(packet)
+    at = quoted_transport(packet, &ends.proto)
     if at == 0:
         return False
     ip = packet.frame + packet.l4 + 8
     ends.family = packet.family
     if packet.family == 4:
-        ends.proto = ip[9]
         ends.src = addr_t(0, load32(ip + 12))
         ends.dst = addr_t(0, load32(ip + 16))
     else:
-        ends.proto = ip[6]
         ends.src = addr_t(load64(ip + 8), load64(ip + 16))
         ends.dst = addr_t(load64(ip + 24), load64(ip + 32))
     ends.sport = ends.dport = 0

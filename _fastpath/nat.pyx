@@ -118,7 +118,8 @@ cdef bint find_same_source(walk_t* walk, const tuple_t* tuple, tuple_t* result,
     cdef const connection_t* other
     while here >= 0:
         other = &walk.state.connections[here]
-        if (other.expires_ns > walk.now_ns and other.original.proto == tuple.proto and other.original.node == tuple.node
+        if (other.expires_ns > walk.now_ns
+                and other.original.proto == tuple.proto and other.original.node == tuple.node
                 and other.original.family == tuple.family
                 and other.original.sport == tuple.sport
                 and addr_equal(other.original.src, tuple.src)):
@@ -312,7 +313,8 @@ cdef void nat_packet(walk_t* walk, uint32_t manip) noexcept nogil:
 
 cdef bint quoted_view(const packet_t* packet, packet_t* view) noexcept nogil:
     """The quoted packet as a packet of its own, over the same bytes."""
-    cdef uint32_t transport = quoted_transport(packet)
+    cdef uint8_t proto = 0
+    cdef uint32_t transport = quoted_transport(packet, &proto)
     cdef const uint8_t* ip = packet.frame + packet.l4 + 8
     if transport == 0:
         return False
@@ -320,7 +322,7 @@ cdef bint quoted_view(const packet_t* packet, packet_t* view) noexcept nogil:
     view.frame = packet.frame + packet.l4 + 8 - ETHER_SIZE
     view.size = packet.size - (packet.l4 + 8 - ETHER_SIZE)
     view.l4 = transport - (packet.l4 + 8 - ETHER_SIZE)
-    view.proto = ip[9] if packet.family == 4 else ip[6]
+    view.proto = proto
     view.has_ports = proto_has_ports(view.proto)
     view.checksum = CHECKSUM_UNSEEN
     view.is_fragment = 0

@@ -101,6 +101,11 @@ cdef void packet_set_dport(packet_t* packet, uint16_t port) noexcept nogil
 cdef void packet_set_ttl(packet_t* packet, uint8_t ttl) noexcept nogil
 cdef void packet_set_tos(packet_t* packet, uint8_t tos) noexcept nogil
 
+# Over the extension headers of an IPv6 packet, from `at`: where its transport header begins and
+# what it is (`proto` says what stands at `at`); 0 when `size` ends before it.
+cdef uint32_t skip_extensions(const uint8_t* data, uint32_t at, uint32_t size, uint8_t* proto,
+                              bint* is_first) noexcept nogil
+
 cdef void packet_copy(packet_t* to, const packet_t* source) noexcept nogil
 # Takes a frame; at most FRAME_MAX bytes of it are kept.
 cdef void packet_load(packet_t* packet, const uint8_t* frame, uint32_t size,

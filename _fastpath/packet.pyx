@@ -16,6 +16,10 @@ from _fastpath.checksum cimport (
 )
 from _fastpath.reason cimport CAPTURE_CUT, FRAME_TOO_SHORT, IP_CHECKSUM_WRONG, IP_HEADER_INVALID
 
+cdef enum:
+    FRAGMENT_HEADER = 44
+    AUTHENTICATION_HEADER = 51
+
 # ------------------------------------------------------------------------------- parse
 
 
@@ -159,7 +163,6 @@ cdef int parse_ipv4(packet_t* packet) noexcept nogil:
 cdef int parse_ipv6(packet_t* packet) noexcept nogil:
     cdef const uint8_t* ip = packet.frame + ETHER_SIZE
     cdef uint32_t at = ETHER_SIZE + 40
-    cdef uint8_t next_header
     if packet.size < at:
         return IP_HEADER_INVALID if packet.length < at else CAPTURE_CUT
     packet.ip_length = 40 + load16(ip + 4)
@@ -174,30 +177,57 @@ cdef int parse_ipv6(packet_t* packet) noexcept nogil:
     packet.is_first = 1
     packet.fragment_offset = 0
     packet.dont_fragment = 1
-    next_header = ip[6]
-    # RFC 8200 section 4: hop-by-hop 0, routing 43, fragment 44, AH 51, destination options 60.
-    while next_header in (0, 43, 44, 51, 60):
-        if at + 8 > ETHER_SIZE + packet.ip_length:
-            break
-        if at + 8 > packet.size:
-            packet.proto = next_header
-            return CAPTURE_CUT
-        if next_header == 44:
-            packet.is_fragment = (load16(packet.frame + at + 2) & 0xFFF9) != 0
-            packet.fragment_offset = load16(packet.frame + at + 2) >> 3
-            packet.is_first = packet.fragment_offset == 0
-            next_header = packet.frame[at]
-            at += 8
-            if not packet.is_first:
-                break
-        elif next_header == 51:
-            next_header = packet.frame[at]
-            at += (packet.frame[at + 1] + 2) * 4
-        else:
-            next_header = packet.frame[at]
-            at += (packet.frame[at + 1] + 1) * 8
-    packet.proto = next_header
+    packet.proto = ip[6]
+    if not walk_extensions(packet, &at):
+        return CAPTURE_CUT
     return parse_transport(packet, at)
+
+
+cdef bint walk_extensions(packet_t* packet, uint32_t* at) noexcept nogil:
+    """To the transport header.  False when the capture ends before it."""
+    cdef uint32_t end = ETHER_SIZE + packet.ip_length
+    while is_extension(packet.proto) and at[0] + 8 <= end:
+        if at[0] + 8 > packet.size:
+            return False
+        if packet.proto == FRAGMENT_HEADER:
+            packet.is_fragment = (load16(packet.frame + at[0] + 2) & 0xFFF9) != 0
+            packet.fragment_offset = load16(packet.frame + at[0] + 2) >> 3
+            packet.is_first = packet.fragment_offset == 0
+        at[0] = next_extension(packet.frame, at[0], &packet.proto)
+        if not packet.is_first:
+            break
+    return True
+
+
+cdef inline bint is_extension(uint8_t proto) noexcept nogil:
+    """RFC 8200 section 4: hop-by-hop 0, routing 43, fragment 44, AH 51, destination options 60."""
+    return proto in (0, 43, 44, 51, 60)
+
+
+cdef inline uint32_t next_extension(const uint8_t* data, uint32_t at,
+                                    uint8_t* proto) noexcept nogil:
+    """Where the next header begins, and what it is; the eight bytes at `at` are there."""
+    cdef uint8_t here = proto[0]
+    proto[0] = data[at]
+    if here == FRAGMENT_HEADER:
+        return at + 8
+    if here == AUTHENTICATION_HEADER:
+        return at + (data[at + 1] + 2) * 4
+    return at + (data[at + 1] + 1) * 8
+
+
+cdef uint32_t skip_extensions(const uint8_t* data, uint32_t at, uint32_t size, uint8_t* proto,
+                              bint* is_first) noexcept nogil:
+    is_first[0] = True
+    while is_extension(proto[0]):
+        if at + 8 > size:
+            return 0
+        if proto[0] == FRAGMENT_HEADER and load16(data + at + 2) >> 3:
+            is_first[0] = False
+        at = next_extension(data, at, proto)
+        if not is_first[0]:
+            break
+    return at
 
 
 cdef void packet_trim(packet_t* packet) noexcept nogil:
