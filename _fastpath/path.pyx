@@ -141,11 +141,14 @@ from _fastpath.reason cimport (
     HOST_ADDRESS,
     LEFT_BY_DEVICE,
     LOCAL_PROCESS,
+    MARTIAN_DESTINATION,
+    MARTIAN_SOURCE,
     NEIGHBOUR_FAILED,
     NEIGHBOUR_UNKNOWN,
     NO_ROUTE,
     OTHER_HOST,
     REJECTED,
+    REVERSE_PATH,
     ROUTE_BLACKHOLE,
     ROUTE_PROHIBIT,
     ROUTE_UNMODELLED,
@@ -573,6 +576,11 @@ cdef int flood(walk_t* walk, int32_t bridge, int32_t except_port) noexcept nogil
     return end(walk, CONSUMED, FLOODED, bridge)
 
 
+cdef inline bint is_martian(int reason) noexcept nogil:
+    return (reason == MARTIAN_SOURCE or reason == MARTIAN_DESTINATION or reason == REVERSE_PATH
+            or reason == ROUTE_UNMODELLED)
+
+
 cdef int redirected(walk_t* walk, int32_t bridge) noexcept nogil:
     """br_nf_pre_routing_finish, when PREROUTING changed the destination address."""
     cdef packet_t* packet = walk.packet
@@ -583,11 +591,12 @@ cdef int redirected(walk_t* walk, int32_t bridge) noexcept nogil:
     cdef int reason = route_input(walk.image, packet, bridge, &route)
     cdef bint is_bridged = (route >= 0 and walk.image.routes[route].device == bridge
                             and walk.image.routes[route].kind == ROUTE_UNICAST)
-    # What stays on the bridge needs no forwarding; IPv6 asks for it later, in ip6_forward.
-    if reason and not (reason == FORWARDING_DISABLED and route >= 0
-                       and (is_bridged or packet.family == 6)):
+    if packet.family == 6 and reason == FORWARDING_DISABLED and route >= 0:
+        reason = 0                      # ip6_forward asks for it, later
+    if reason and (packet.family == 6 or is_martian(reason)):
         return drop(walk, <uint16_t>reason)
-    if is_bridged:
+    # An IPv4 packet that is not routed is for ip_error, which stands above the bridge.
+    if is_bridged and reason == 0:
         way = &walk.image.routes[route]
         # Bridged DNAT: the frame stays on the bridge, with the new next hop's MAC address
         # (br_nf_pre_routing_finish_bridge).  Source MAC and TTL are left as they were.

@@ -25,6 +25,12 @@ from dataplane.reference.topology import Device, is_group
 if TYPE_CHECKING:
     from dataplane.reference.path import Arrival, Path
 
+MARTIANS = (
+    Reason.MARTIAN_SOURCE,
+    Reason.MARTIAN_DESTINATION,
+    Reason.REVERSE_PATH,
+    Reason.ROUTE_UNMODELLED,
+)
 NOBODY = "00:00:00:00:00:00"
 
 
@@ -76,10 +82,12 @@ def _redirect(path: Path, bridge: Device, packet: Packet) -> Route | None:
     try:
         forwarding.check_input(node, bridge.name, packet, route)
     except Ended as end:
-        # What stays on the bridge needs no forwarding; IPv6 asks for it later (ip6_forward).
-        stays = route is not None and route.type == "unicast" and route.dev == bridge.name
-        is_later = stays or (packet.family == 6 and route is not None)
-        if end.reason != Reason.FORWARDING_DISABLED or not is_later:
+        if packet.family == 4 and end.reason not in MARTIANS:
+            # An IPv4 packet that is not routed is for ip_error, which stands above the bridge.
+            _set_ether_dst(path, packet, bridge.link.mac)
+            return None
+        # IPv6 asks whether it may forward later (ip6_forward).
+        if packet.family == 4 or end.reason != Reason.FORWARDING_DISABLED or route is None:
             raise
     if route is None or route.type != "unicast" or route.dev != bridge.name:
         _set_ether_dst(path, packet, bridge.link.mac)
