@@ -187,11 +187,12 @@ def _check_jumps(table: Table) -> None:
             if name in path:
                 loop = " > ".join((*path[path.index(name) :], name))
                 raise TableError(f"jump loop: {loop}", rule.source)
+            depth = len(path) + height.get(name, 0)  # of the deepest chain that this jump leads to
+            if depth > JUMP_DEPTH:
+                raise TableError(f"jumps nested more than {JUMP_DEPTH} deep", rule.source)
             if name in height:
                 tallest[-1] = max(tallest[-1], height[name] + 1)
-            elif len(path) <= JUMP_DEPTH:
+            else:
                 path.append(name)
                 pending.append(_jumps(table, name))
                 tallest.append(0)
-            if len(path) > JUMP_DEPTH or tallest[-1] > JUMP_DEPTH:
-                raise TableError(f"jumps nested more than {JUMP_DEPTH} deep", rule.source)

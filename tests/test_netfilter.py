@@ -1,0 +1,159 @@
+"""The walk of a table: kernels and specification meet the same rules, in the same order."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from _fastpath.reason import Reason, Verdict
+from dataplane.reference.engine import Engine as ReferenceEngine
+from dataplane.replay.after import counters
+from dataplane.replay.fast import FastEngine
+
+from . import frames as fr
+from .reference.one_node import CLIENT, SERVER, nat, node, rules_met, send, table
+
+CHAINS = ["A", "B", "C", "D"]
+MATCHES = [
+    "", "-p tcp", "! -p tcp", "-p udp", "-s 10.0.0.0/24", "! -s 10.0.0.2/32", "-d 10.0.1.2/32",
+    "-i a", "! -i a", "-i b+", "-o b", "-o +", "! -o b", "-f", "! -f",
+    "-p tcp -m tcp --dport 80", "-p tcp -m tcp ! --dport 80:90",
+    "-p tcp -m tcp --tcp-flags SYN,ACK SYN", "-p tcp -m tcp --tcp-option 2",
+    "-p udp -m udp --sport 1000 --dport 80", "-p icmp -m icmp --icmp-type 8/0",
+    "-p tcp -m multiport --dports 80,443", "-p tcp -m multiport ! --ports 1:100",
+    "-m mark --mark 0x1", "-m mark ! --mark 0x1/0x3", "-m comment --comment x",
+    "-m conntrack --ctstate NEW", "-m conntrack ! --ctstate ESTABLISHED,RELATED",
+    "-m addrtype --dst-type LOCAL", "-m addrtype ! --src-type UNICAST,LOCAL",
+    "-m statistic --mode random --probability 0.5",
+    "-m statistic --mode nth --every 2 --packet 1", "-m owner --uid-owner 0",
+]  # fmt: skip
+TARGETS = ["", "-j ACCEPT", "-j DROP", "-j RETURN", "-j MARK --set-xmark 0x1/0x1",
+           "-j MARK --set-xmark 0x3/0xffffffff", "-j LOG"]  # fmt: skip
+UNMODELLED = [
+    "-m recent --rcheck --name x --mask 255.255.255.255 --rsource",
+    "-m physdev --physdev-in a",
+]
+
+
+@st.composite
+def rules(draw, chain, later, matches):
+    """One rule; it jumps only to later chains, so that there are no loops."""
+    jumps = [f"-{kind} {name}" for name in later for kind in "jg"]
+    target = draw(st.sampled_from(TARGETS + 2 * jumps))
+    return " ".join(filter(None, [chain, draw(st.sampled_from(matches)), target]))
+
+
+@st.composite
+def tables(draw, matches=MATCHES):
+    """A filter table whose FORWARD chain reaches four others, or some of them."""
+    names = ["FORWARD", *CHAINS]
+    lines = []
+    for i, name in enumerate(names):
+        lines += draw(st.lists(rules(name, names[i + 1 :], matches), max_size=5))
+    policy = draw(st.sampled_from(["ACCEPT", "DROP"]))
+    return table("filter", *lines, policy=policy, chains=" ".join(CHAINS))
+
+
+@st.composite
+def packets(draw):
+    """(protocol, transport header): what the matches ask for, now and then."""
+    sport, dport = draw(st.sampled_from([1000, 80])), draw(st.sampled_from([80, 85, 443]))
+    kind = draw(st.sampled_from([fr.SYN, fr.SYN | fr.ACK, fr.ACK]))
+    return draw(st.sampled_from([
+        (6, fr.tcp(CLIENT, sport, SERVER, dport, kind)),
+        (17, fr.udp(CLIENT, sport, SERVER, dport)),
+        (1, fr.echo(1)),
+        (6, fr.tcp(CLIENT, sport, SERVER, dport, kind)[:10]),  # not a whole header
+        (47, bytes(8)),
+    ]))  # fmt: skip
+
+
+def check_walks_equal(rules, traffic):
+    nodes = {"n": node(rules)}
+    fast, slow = FastEngine(nodes), ReferenceEngine(nodes)
+    for number, (protocol, body) in enumerate(traffic):
+        mine, its = (send(e, protocol, body, time=number, id=number) for e in (fast, slow))
+        assert list(mine.steps) == list(its.steps)
+        assert (mine.verdict, mine.reason) == (its.verdict, its.reason)
+    counted = counters(fast.image, fast.state)
+    for rule, found in slow.counters("n").items():
+        assert counted["n", *rule] == found
+
+
+@settings(max_examples=200)
+@given(tables(), st.lists(packets(), min_size=1, max_size=4))
+def test_walk_equals_reference(rules, traffic):
+    check_walks_equal(rules, traffic)
+
+
+@given(tables([*MATCHES, *UNMODELLED]), st.lists(packets(), min_size=1, max_size=2))
+def test_walk_past_what_is_not_modelled_equals_reference(rules, traffic):
+    check_walks_equal(rules, traffic)
+
+
+@given(tables(), packets())
+def test_walk_with_nat_equals_reference(rules, packet):
+    check_walks_equal(nat("POSTROUTING -o b -j MASQUERADE") + rules, [packet, packet])
+
+
+SYN = fr.tcp(CLIENT, 1000, SERVER, 80)
+
+
+def walked(*lines, policy="ACCEPT"):
+    """(reason, the filter rules met) of a SYN through the kernel."""
+    engine = FastEngine({"n": node(table("filter", *lines, policy=policy, chains="A B"))})
+    record = send(engine, 6, SYN)
+    return record, [met.removeprefix("filter ") for met in rules_met(record)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "met"),
+    [
+        ([], ["FORWARD 0"]),
+        (["FORWARD -j ACCEPT"], ["FORWARD 1"]),
+        (["FORWARD -p udp -j DROP"], ["FORWARD 0"]),
+        (["FORWARD -p tcp"], ["FORWARD 1", "FORWARD 0"]),
+        (["FORWARD -j A", "A -p udp"], ["FORWARD 1", "FORWARD 0"]),
+        (["FORWARD -j A", "FORWARD -j ACCEPT", "A -j RETURN", "A -j DROP"],
+         ["FORWARD 1", "A 1", "FORWARD 2"]),
+        # After a goto, the chain's end leads to the caller of the chain with the goto.
+        (["FORWARD -g A", "FORWARD -j DROP", "A -p udp"], ["FORWARD 1", "FORWARD 0"]),
+        (["FORWARD -j A", "FORWARD -j ACCEPT", "A -g B", "A -j DROP", "B -p udp"],
+         ["FORWARD 1", "A 1", "FORWARD 2"]),
+        (["FORWARD -j RETURN", "FORWARD -j DROP"], ["FORWARD 1", "FORWARD 0"]),
+    ],
+)  # fmt: skip
+def test_rules_met(lines, met):
+    assert walked(*lines)[1] == met
+
+
+def test_what_ends_a_walk():
+    assert walked("FORWARD -j DROP")[0].reason == Reason.NETFILTER_DROP
+    assert walked(policy="DROP")[0].reason == Reason.NETFILTER_DROP
+    rejected, _ = walked("FORWARD -j REJECT --reject-with icmp-port-unreachable")
+    assert (rejected.verdict, rejected.reason) == (Verdict.REJECTED, Reason.NETFILTER_REJECT)
+
+
+@pytest.mark.parametrize("unmodelled", UNMODELLED)
+def test_an_unmodelled_match_decides_only_where_it_is_reached(unmodelled):
+    record, met = walked(f"FORWARD -p tcp {unmodelled} -j ACCEPT")
+    assert (record.verdict, record.reason) == (Verdict.UNKNOWN, Reason.MATCH_UNMODELLED)
+    assert met == ["FORWARD 1"]
+    record, met = walked(f"FORWARD -p udp {unmodelled} -j DROP", "FORWARD -j ACCEPT")
+    assert record.reason not in (Reason.MATCH_UNMODELLED, Reason.NETFILTER_DROP)
+    assert met == ["FORWARD 2"]
+
+
+def test_an_unmodelled_target_ends_the_walk():
+    record, met = walked("FORWARD -p tcp -j TCPMSS --clamp-mss-to-pmtu")
+    assert (record.verdict, record.reason) == (Verdict.UNKNOWN, Reason.TARGET_UNMODELLED)
+    assert met == ["FORWARD 1"]
+
+
+def test_the_deepest_nesting_is_walked():
+    chains = [f"C{i}" for i in range(64)]
+    lines = ["FORWARD -j C0", *(f"{a} -j {b}" for a, b in pairwise(chains))]
+    lines.append("C63 -j ACCEPT")
+    engine = FastEngine({"n": node(table("filter", *lines, chains=" ".join(chains)))})
+    assert len(rules_met(send(engine, 6, SYN))) == 65
