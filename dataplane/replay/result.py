@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,11 +89,14 @@ class Result:
         return int(used.max()) + 1 if len(used) else 0
 
     def path(self, index: int) -> tuple[Step, ...]:
-        return self._path(index)
+        known = self._paths_known
+        if index not in known:
+            known[index] = path_of(self.image, self.state, index)
+        return known[index]
 
-    @lru_cache(maxsize=4096)  # noqa: B019  a result lives as long as its caller looks at it
-    def _path(self, index: int) -> tuple[Step, ...]:
-        return path_of(self.image, self.state, index)
+    @cached_property
+    def _paths_known(self) -> dict[int, tuple[Step, ...]]:
+        return {}
 
     def __hash__(self) -> int:
         return id(self)
