@@ -462,6 +462,7 @@ REQUEST, ANSWER, OTHER = udp(CLIENT, WEB2), udp(WEB2, CLIENT, 53, 40000), udp(WE
         # Of no flow that was seen, or quoting too little to say.
         (unreachable(CLIENT, WEB2, OTHER), ("SKIPPED", "RECORDED_ERROR"), -1, False),
         (unreachable(CLIENT, WEB2, ANSWER[:27]), ("SKIPPED", "RECORDED_ERROR"), -1, False),
+        (unreachable(CLIENT, WEB2, ANSWER[:27]) + bytes(9), ("SKIPPED", "RECORDED_ERROR"), -1, False),
         (unreachable(CLIENT, WEB2, b""), ("SKIPPED", "RECORDED_ERROR"), -1, False),
         (unreachable(CLIENT, WEB2, b"\x60" + ANSWER[1:]), ("SKIPPED", "RECORDED_ERROR"), -1, False),
         (unreachable(CLIENT, WEB2, b"\x41" + ANSWER[1:]), ("SKIPPED", "RECORDED_ERROR"), -1, False),

@@ -16,19 +16,14 @@ from dataplane.replay.capture import merge, open_captures
 from dataplane.replay.difference import Difference, compare, selected
 from dataplane.replay.replay import Options, _Run, replay
 
-from . import capture_files as files
 from . import frames as fr
-from . import recording
-from .captures import START, capture_of, frames_of
+from . import random_captures, recording
+from .captures import capture_of, frames_of
+from .clusters import clusters
 from .test_engines_equal import rule_texts
 from .two_nodes import (
     CLIENT,
-    EMPTY,
-    NODE_A,
-    NODE_B,
-    OUTSIDE,
     RULES,
-    WEB,
     WEB1,
     WEB2,
     mac,
@@ -37,27 +32,6 @@ from .two_nodes import (
 
 ETHERNET, RAW, COOKED = 1, 101, 113
 NAMES = ("node-a", "node-b")
-UNKNOWN = "203.0.113.9"
-ADDRESSES = [
-    CLIENT,
-    CLIENT,
-    WEB1,
-    WEB2,
-    WEB,
-    WEB,
-    EMPTY,
-    OUTSIDE,
-    NODE_A,
-    NODE_B,
-    "10.244.1.1",
-    UNKNOWN,
-]
-MACS = [
-    mac("10.244.1.1"), mac("10.244.2.1"), mac(CLIENT), mac(WEB1), mac(NODE_A), mac(NODE_B),
-    "02:00:00:00:00:99", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:01",
-]  # fmt: skip
-PORTS = [40000, 40000, 80, 8080, 30080, 8472]
-FLAGS = [fr.SYN, fr.SYN, fr.SYN | fr.ACK, fr.ACK, fr.FIN | fr.ACK, fr.RST]
 
 
 def dumps():
@@ -133,102 +107,14 @@ def test_a_capture_without_packets():
 # Random captures.
 
 
-@st.composite
-def transports(draw, src, dst):
-    kind = draw(st.sampled_from(["tcp", "tcp", "tcp", "udp", "echo", "error", "other"]))
-    sport, dport = draw(st.sampled_from(PORTS)), draw(st.sampled_from(PORTS))
-    if kind == "tcp":
-        flags, partial = draw(st.sampled_from(FLAGS)), draw(st.booleans())
-        return 6, fr.tcp(src, sport, dst, dport, flags, payload=b"x" * draw(st.integers(0, 3)),
-                         partial=partial)  # fmt: skip
-    if kind == "udp":
-        return 17, fr.udp(src, sport, dst, dport, b"hello", draw(st.booleans()))
-    if kind == "echo":
-        return 1, fr.echo(draw(st.integers(1, 2)), reply=draw(st.booleans()))
-    if kind == "error":
-        # Mostly about what the other side may have sent.
-        protocol, body = draw(transports(dst, src))
-        quoted = fr.ipv4(dst, src, protocol, body)[: draw(st.sampled_from([20, 28, 28, 48, 60]))]
-        code = draw(st.sampled_from([(3, 3), (3, 4), (11, 0), (5, 1), (9, 0), (253, 0)]))
-        return 1, fr.icmp_error(*code, quoted)
-    return draw(st.sampled_from([47, 58, 132])), bytes(draw(st.sampled_from([0, 4, 24])))
-
-
-@st.composite
-def packets(draw):
-    """An IPv4 packet; now and then a fragment, or with a header that is refused."""
-    src, dst = draw(st.sampled_from(ADDRESSES)), draw(st.sampled_from(ADDRESSES))
-    protocol, body = draw(transports(src, dst))
-    fragment = draw(st.sampled_from([0x4000, 0x4000, 0x4000, 0x4000, 0, 0x2000, 4]))
-    ttl = draw(st.sampled_from([64, 64, 63, 1, 128, 255, 200]))
-    packet = fr.ipv4(src, dst, protocol, body, fragment=fragment, ttl=ttl)
-    if draw(st.integers(0, 15)) == 0:
-        at = draw(st.integers(0, len(packet) - 1))
-        packet = packet[:at] + bytes([packet[at] ^ 0x11]) + packet[at + 1 :]
-    return packet
-
-
-@st.composite
-def arp_messages(draw):
-    sender, target = (draw(st.sampled_from(["0.0.0.0", *ADDRESSES])) for _ in range(2))
-    body = fr.ipv4(sender, target, 0, b"")[12:20]  # the two addresses
-    hardware = bytes.fromhex(draw(st.sampled_from(MACS)).replace(":", ""))
-    operation = draw(st.sampled_from([1, 1, 2, 3]))
-    size = draw(st.sampled_from([28, 28, 28, 46, 20]))
-    message = bytes([0, 1, 8, 0, 6, 4, 0, operation]) + hardware + body[:4] + bytes(6) + body[4:]
-    return (message + bytes(18))[:size]
-
-
-@st.composite
-def link_frames(draw, linktype):
-    """(frame, bytes that are cut off its end)"""
-    kind = draw(st.sampled_from(["ip"] * 8 + ["arp", "other", "noise"]))
-    if kind == "noise":
-        return draw(st.binary(max_size=60)), 0
-    payload, ethertype = draw(packets()), b"\x08\x00"
-    if kind == "arp":
-        payload, ethertype = draw(arp_messages()), b"\x08\x06"
-    elif kind == "other":
-        ethertype = draw(st.sampled_from([b"\x88\xcc", b"\x81\x00", b"\x86\xdd", b"\x00\x20"]))
-    cut = draw(st.sampled_from([0] * 8 + [1, 10, 30]))
-    if linktype == RAW:
-        return payload, cut
-    if linktype == COOKED:
-        return bytes(14) + ethertype + payload, cut
-    src, dst = draw(st.sampled_from(MACS)), draw(st.sampled_from(MACS))
-    padding = bytes(draw(st.sampled_from([0, 0, 0, 6])))
-    return fr.ether(src, dst, ethertype, payload) + padding, cut
-
-
-@st.composite
-def captures(draw):
-    linktype = draw(st.sampled_from([ETHERNET, ETHERNET, ETHERNET, RAW, COOKED]))
-    seconds, written = START, []
-    for frame, cut in draw(st.lists(link_frames(linktype), min_size=1, max_size=14)):
-        seconds += draw(st.sampled_from([0, 0, 1, 40, 130]))
-        written.append(files.Written(seconds, 0, frame[: len(frame) - cut], len(frame)))
-    return merge([capture_of(written, linktype)])
-
-
-@st.composite
-def options(draw):
-    chosen = {
-        "seed": draw(st.integers(0, 3)),
-        "clients": draw(st.sampled_from([(), (), (CLIENT,), (WEB2, CLIENT)])),
-        "one_way": draw(st.sampled_from([False, False, False, True])),
-    }
-    if draw(st.integers(0, 4)) == 0:
-        at = draw(
-            st.sampled_from([("node-a", "veth-client"), ("node-a", "eth0"), ("node-b", "eth0")])
-        )
-        chosen |= {"raw": True, "at": at}
-    return Options(**chosen)
+# Where every device is up and every entry there, flows live long enough to be answered.
+shaken = st.one_of(st.builds(two_nodes), st.builds(two_nodes, rule_texts()), clusters(rule_texts()))
 
 
 @settings(max_examples=300)
-@given(captures(), options(), st.one_of(st.just(RULES), rule_texts()))
-def test_replay_equals_reference(frames, chosen, rules):
-    replay(two_nodes(rules), frames, chosen, engine="both")
+@given(random_captures.captures(), random_captures.options(), shaken)
+def test_replay_equals_reference(frames, chosen, nodes):
+    replay(nodes, frames, chosen, engine="both")
 
 
 # Differences.

@@ -5,17 +5,16 @@ query and its reply.  An ICMP error belongs to the flow of the packet that it qu
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from _fastpath.reason import Verdict
 from dataplane.node.state import Address
+from dataplane.reference.conntrack import quoted_packet
 from dataplane.reference.engine import Place, Record
 from dataplane.reference.packet import ICMP, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.topology import Device, Host
 
 SYN, ACK = 2, 16
-QUOTE_AT = 8  # bytes of an ICMP error before what it quotes
 ERRORS4 = frozenset((3, 4, 5, 11, 12))  # RFC 1122, section 3.2.2
 QUERIES = {4: frozenset((0, 8, *range(13, 19))), 6: frozenset((128, 129, 139, 140))}
 REPLIES = {4: frozenset((0, 14, 16, 18)), 6: frozenset((129, 140))}
@@ -95,32 +94,5 @@ def _type(packet: Packet) -> int:
 
 def quoted_ends(error: Packet) -> Ends | None:
     """The ends of the packet that an ICMP error quotes; None if it quotes too little."""
-    ip = bytes(error.frame[error.transport.offset + QUOTE_AT :])
-    if error.family == 4:
-        return _quoted4(ip)
-    if len(ip) < 48 or ip[0] >> 4 != 6:
-        return None
-    src, dst = IPv6Address(ip[8:24]), IPv6Address(ip[24:40])
-    sport, dport = _quoted_ports(6, ip[6], ip[40:])
-    return Ends(6, ip[6], src, sport, dst, dport)
-
-
-def _quoted4(ip: bytes) -> Ends | None:
-    if len(ip) < 20 or ip[0] >> 4 != 4:
-        return None
-    size = (ip[0] & 15) * 4
-    is_first = int.from_bytes(ip[6:8]) & 0x1FFF == 0
-    if size < 20 or not is_first or len(ip) < size + 8:
-        return None
-    src, dst = IPv4Address(ip[12:16]), IPv4Address(ip[16:20])
-    sport, dport = _quoted_ports(4, ip[9], ip[size:])
-    return Ends(4, ip[9], src, sport, dst, dport)
-
-
-def _quoted_ports(family: int, protocol: int, transport: bytes) -> tuple[int, int]:
-    if protocol == OWN_ICMP[family]:
-        identifier = int.from_bytes(transport[4:6])
-        return (identifier, identifier) if transport[0] in QUERIES[family] else (0, 0)
-    if protocol in WITH_PORTS:
-        return int.from_bytes(transport[0:2]), int.from_bytes(transport[2:4])
-    return 0, 0
+    quoted = quoted_packet(error)
+    return ends_of(quoted) if quoted else None
