@@ -1,59 +1,192 @@
-"""A bridge's forwarding database.  Specified by dataplane.reference.bridge."""
+"""The order of things at a bridge.  Specified by dataplane.reference.bridge.
 
-from libc.stdint cimport uint32_t
+    port in -> [PREROUTING -> where did the destination go?] -> learn -> look up
+                                            local: up to the bridge device's own IP
+                                            port:  [FORWARD -> POSTROUTING] -> port out
+                                            else:  all ports
 
-from _fastpath.choice cimport fold
-from _fastpath.image cimport fdb_t
-from _fastpath.state cimport learned_t
+The hooks in brackets run for IP where `bridge-nf-call-iptables` says so; to them both ports
+are the bridge.  br_input.c, br_forward.c, br_netfilter_hooks.c.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+from _fastpath.address cimport addr_is_zero, addr_t
+from _fastpath.fdb cimport FDB_LOCAL, FDB_NONE, fdb_learn, fdb_lookup
+from _fastpath.forwarding cimport route_input
+from _fastpath.hooks cimport hooks
+from _fastpath.image cimport (
+    HOOK_FORWARD,
+    HOOK_POSTROUTING,
+    HOOK_PREROUTING,
+    ROUTE_UNICAST,
+    device_t,
+    route_t,
+)
+from _fastpath.neighbour cimport neighbour_mac
+from _fastpath.packet cimport (
+    ETHER_ARP,
+    ETHER_IPV4,
+    ETHER_IPV6,
+    ether_dst,
+    ether_src,
+    is_group_mac,
+    packet_t,
+    packet_trim,
+)
+from _fastpath.reason cimport (
+    ADDRESS_LEARNED_LOCAL,
+    BRIDGE_LINK_LOCAL,
+    BRIDGE_SAME_PORT,
+    CONSUMED,
+    DEVICE_DOWN,
+    FLOODED,
+    FORWARDING_DISABLED,
+    GROUP_ADDRESS,
+    MARTIAN_DESTINATION,
+    MARTIAN_SOURCE,
+    OTHER_HOST,
+    REVERSE_PATH,
+    ROUTE_UNMODELLED,
+)
+from _fastpath.trace cimport (
+    STEP_BRIDGE_FLOOD,
+    STEP_BRIDGE_LOCAL,
+    STEP_BRIDGE_PORT,
+    STEP_DEVICE_OUT,
+    STEP_ROUTE,
+    trace_step,
+)
+from _fastpath.walk cimport END, GO_ON, PASS_UP, TRANSMIT, drop, end, next_at, set_ether_dst, tap
 
 
-cdef int32_t fdb_static(const image_t* image, int32_t device, uint64_t mac) noexcept nogil:
-    cdef uint32_t low = 0, high = image.fdb_count, middle
-    cdef const fdb_t* entry
-    while low < high:
-        middle = (low + high) >> 1
-        entry = &image.fdb[middle]
-        if entry.device < device or (entry.device == device and entry.mac < mac):
-            low = middle + 1
-        else:
-            high = middle
-    if low < image.fdb_count and image.fdb[low].device == device and image.fdb[low].mac == mac:
-        return <int32_t>low
-    return -1
+cdef bint meets_bridge_netfilter(const walk_t* walk) noexcept nogil:
+    cdef const packet_t* packet = walk.packet
+    if packet.ethertype == ETHER_IPV4:
+        return walk.image.nodes[packet.node].bridge_nf[0]
+    if packet.ethertype == ETHER_IPV6:
+        return walk.image.nodes[packet.node].bridge_nf[1]
+    return False
 
 
-cdef learned_t* learned_slot(const state_t* state, int32_t bridge, uint64_t mac) noexcept nogil:
-    """Its entry, or the free one where it would go, or NULL when the table is full."""
-    cdef uint32_t slot = <uint32_t>fold(mac, <uint64_t>bridge) & state.learned_mask
-    cdef uint32_t _tries
-    cdef learned_t* entry
-    for _tries in range(state.learned_mask + 1):
-        entry = &state.learned[slot]
-        if entry.mac == 0 or (entry.mac == mac and entry.bridge == bridge):
-            return entry
-        slot = (slot + 1) & state.learned_mask
-    return NULL
+cdef int flood(walk_t* walk, int32_t bridge, int32_t except_port) noexcept nogil:
+    cdef const device_t* dev = &walk.image.devices[bridge]
+    cdef int32_t port
+    cdef uint32_t i
+    trace_step(walk.trace, STEP_BRIDGE_FLOOD, <uint32_t>bridge)
+    for i in range(dev.port_start, dev.port_start + dev.port_count):
+        port = walk.image.bridge_ports[i]
+        if not walk.image.devices[port].is_up:
+            continue
+        if port == except_port and not walk.image.devices[port].hairpin:
+            continue
+        trace_step(walk.trace, STEP_DEVICE_OUT, <uint32_t>port)
+        tap(walk, port, True)
+    if is_group_mac(ether_dst(walk.packet)):
+        return end(walk, CONSUMED, GROUP_ADDRESS, bridge)
+    return end(walk, CONSUMED, FLOODED, bridge)
 
 
-cdef int32_t fdb_lookup(const image_t* image, const state_t* state, int32_t bridge,
-                        uint64_t mac) noexcept nogil:
-    cdef int32_t row = fdb_static(image, bridge, mac)
-    cdef learned_t* entry
-    if row >= 0:
-        return FDB_LOCAL if image.fdb[row].port == bridge else image.fdb[row].port
-    entry = learned_slot(state, bridge, mac)
-    if entry == NULL or entry.mac == 0:
-        return FDB_NONE
-    return entry.port
+cdef inline bint is_martian(int reason) noexcept nogil:
+    return (reason == MARTIAN_SOURCE or reason == MARTIAN_DESTINATION or reason == REVERSE_PATH
+            or reason == ROUTE_UNMODELLED)
 
 
-cdef void fdb_learn(const image_t* image, state_t* state, int32_t bridge, int32_t port,
-                    uint64_t mac) noexcept nogil:
-    cdef learned_t* entry
-    if mac == 0 or fdb_static(image, bridge, mac) >= 0:
-        return
-    entry = learned_slot(state, bridge, mac)
-    if entry != NULL:
-        entry.mac = mac
-        entry.bridge = bridge
-        entry.port = port
+cdef int redirected(walk_t* walk, int32_t bridge) noexcept nogil:
+    """br_nf_pre_routing_finish, when PREROUTING changed the destination address."""
+    cdef packet_t* packet = walk.packet
+    cdef int32_t route = -1
+    cdef const route_t* way
+    cdef uint64_t mac = walk.image.devices[bridge].mac
+    cdef addr_t next_hop
+    cdef int reason = route_input(walk.image, packet, bridge, &route)
+    cdef bint is_bridged = (route >= 0 and walk.image.routes[route].device == bridge
+                            and walk.image.routes[route].kind == ROUTE_UNICAST)
+    if packet.family == 6 and reason == FORWARDING_DISABLED and route >= 0:
+        reason = 0                      # ip6_forward asks for it, later
+    if reason and (packet.family == 6 or is_martian(reason)):
+        return drop(walk, <uint16_t>reason)
+    # An IPv4 packet that is not routed is for ip_error, which stands above the bridge.
+    if is_bridged and reason == 0:
+        way = &walk.image.routes[route]
+        # Bridged DNAT: the frame stays on the bridge, with the new next hop's MAC address
+        # (br_nf_pre_routing_finish_bridge).  Source MAC and TTL are left as they were.
+        packet.route = route
+        trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
+        next_hop = packet.dst if addr_is_zero(way.gateway) else way.gateway
+        reason = neighbour_mac(walk, bridge, next_hop, &mac)
+        if reason:
+            return drop(walk, <uint16_t>reason)
+    set_ether_dst(walk, mac)
+    return GO_ON
+
+
+cdef int bridge_forward(walk_t* walk, int32_t bridge, int32_t port, int32_t to) noexcept nogil:
+    """br_forward: netfilter sees the bridge as both interfaces."""
+    cdef packet_t* packet = walk.packet
+    if to == port and not walk.image.devices[port].hairpin:
+        return drop(walk, BRIDGE_SAME_PORT)
+    if meets_bridge_netfilter(walk):
+        packet.in_device = packet.out_device = bridge
+        if hooks(walk, HOOK_FORWARD) == END or hooks(walk, HOOK_POSTROUTING) == END:
+            return END
+    trace_step(walk.trace, STEP_BRIDGE_PORT, <uint32_t>to)
+    return next_at(walk, TRANSMIT, to)
+
+
+cdef int bridge_input(walk_t* walk, int32_t port) noexcept nogil:
+    # br_handle_frame, br_handle_frame_finish
+    cdef packet_t* packet = walk.packet
+    cdef int32_t bridge = walk.image.devices[port].master
+    cdef int32_t to
+    if is_group_mac(ether_src(packet)) or ether_src(packet) == 0:
+        return drop(walk, ADDRESS_LEARNED_LOCAL)
+    if ether_dst(packet) >> 4 == <uint64_t>0x0180C200000u:
+        return drop(walk, BRIDGE_LINK_LOCAL)
+    if not walk.image.devices[bridge].is_up:
+        return drop(walk, DEVICE_DOWN)
+    if meets_bridge_netfilter(walk):
+        if packet.refusal:
+            return drop(walk, packet.refusal)
+        packet_trim(packet)
+        packet.bridge_port = port
+        packet.prerouting_done = 1
+        packet.destination_changed = 0
+        packet.in_device, packet.out_device = bridge, -1
+        if hooks(walk, HOOK_PREROUTING) == END:
+            return END
+        if packet.destination_changed and redirected(walk, bridge) == END:
+            return END
+    fdb_learn(walk.image, walk.state, bridge, port, ether_src(packet))
+    if is_group_mac(ether_dst(packet)):
+        tap(walk, bridge, False)
+        flood(walk, bridge, port)
+        return next_at(walk, PASS_UP, bridge) if packet.ethertype == ETHER_ARP else END
+    to = fdb_lookup(walk.image, walk.state, bridge, ether_dst(packet))
+    if to == FDB_NONE:
+        return flood(walk, bridge, port)
+    if to == FDB_LOCAL:
+        trace_step(walk.trace, STEP_BRIDGE_LOCAL, <uint32_t>bridge)
+        tap(walk, bridge, False)
+        # eth_type_trans at the port: a frame for the port's own address is the node's too.
+        packet.is_for_port = ether_dst(packet) == walk.image.devices[port].mac
+        return next_at(walk, PASS_UP, bridge)
+    return bridge_forward(walk, bridge, port, to)
+
+
+cdef int bridge_output(walk_t* walk, int32_t bridge) noexcept nogil:
+    """br_dev_xmit: the node itself sends through the bridge."""
+    cdef int32_t to
+    if not walk.image.devices[bridge].is_up:
+        return drop(walk, DEVICE_DOWN)
+    trace_step(walk.trace, STEP_DEVICE_OUT, <uint32_t>bridge)
+    tap(walk, bridge, True)
+    if is_group_mac(ether_dst(walk.packet)):
+        return flood(walk, bridge, -1)
+    to = fdb_lookup(walk.image, walk.state, bridge, ether_dst(walk.packet))
+    if to == FDB_NONE:
+        return flood(walk, bridge, -1)
+    if to == FDB_LOCAL:
+        return drop(walk, OTHER_HOST)
+    trace_step(walk.trace, STEP_BRIDGE_PORT, <uint32_t>to)
+    return next_at(walk, TRANSMIT, to)

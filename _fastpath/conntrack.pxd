@@ -4,20 +4,6 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from _fastpath.packet cimport packet_t
 from _fastpath.state cimport state_t, tuple_t, walk_t
 
-cpdef enum TcpState:        # enum tcp_conntrack
-    TCP_NONE = 0
-    TCP_SYN_SENT = 1
-    TCP_SYN_RECV = 2
-    TCP_ESTABLISHED = 3
-    TCP_FIN_WAIT = 4
-    TCP_CLOSE_WAIT = 5
-    TCP_LAST_ACK = 6
-    TCP_TIME_WAIT = 7
-    TCP_CLOSE = 8
-    TCP_SYN_SENT2 = 9
-    TCP_MAX = 10            # sIV: the packet is INVALID
-    TCP_IGNORE = 11         # sIG: let pass, nothing changes
-
 # nf_conntrack_in: finds or makes the packet's connection and sets its ctinfo.
 # Returns 0, or the Reason why the packet is dropped or cannot be followed.
 cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil

@@ -14,6 +14,10 @@ cdef int32_t fib_lookup(const image_t* image, int32_t node, uint8_t family,
 cdef int route_input(const image_t* image, const packet_t* packet, int32_t device,
                      int32_t* route) noexcept nogil
 
+# Device by which the node's own packets leave, and the Reason why they do not (0: they do).
+cdef int32_t output_device(const image_t* image, int32_t node, int32_t route) noexcept nogil
+cdef int output_refusal(const image_t* image, int32_t node, int32_t route) noexcept nogil
+
 # RouteKind of an address by the local table alone (inet_addr_type); UNICAST if it is not there.
 cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
                           addr_t address, int32_t device) noexcept nogil

@@ -159,6 +159,22 @@ cdef int route_input(const image_t* image, const packet_t* packet, int32_t devic
     return reason
 
 
+cdef int32_t output_device(const image_t* image, int32_t node, int32_t route) noexcept nogil:
+    if image.routes[route].kind == ROUTE_LOCAL:
+        return image.nodes[node].loopback
+    return image.routes[route].device
+
+
+cdef int output_refusal(const image_t* image, int32_t node, int32_t route) noexcept nogil:
+    cdef uint8_t kind
+    if route < 0:
+        return NO_ROUTE
+    kind = image.routes[route].kind
+    if kind != ROUTE_LOCAL and kind != ROUTE_BROADCAST and refusal(kind):
+        return refusal(kind)
+    return ROUTE_UNMODELLED if output_device(image, node, route) < 0 else 0
+
+
 # ------------------------------------------------------------------------ source addresses
 
 

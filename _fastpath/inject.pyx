@@ -10,7 +10,7 @@ exercised and conntrack sees a whole conversation.
 from libc.string cimport memset
 
 from _fastpath.address cimport addr_compare, addr_equal
-from _fastpath.bridge cimport fdb_static
+from _fastpath.fdb cimport fdb_static
 from _fastpath.capture cimport frame_t
 from _fastpath.choice cimport fold
 from _fastpath.conntrack cimport quoted_transport
@@ -121,11 +121,13 @@ cdef void packet_ends(const packet_t* packet, ends_t* ends) noexcept nogil:
         ends.dport = packet.dport
 
 
-cdef bint quoted_ends(const packet_t* packet, ends_t* ends) noexcept nogil:
-    """The ends of the packet that an ICMP error quotes."""
-    cdef uint32_t at
+cdef bint quoted_ends(packet_t* packet, ends_t* ends) noexcept nogil:
+    """The ends of the packet that an ICMP error quotes, without what pads the frame."""
+    cdef uint32_t at, size = packet.size
     cdef const uint8_t* ip
+    packet.size = min(size, ETHER_SIZE + packet.ip_length)
     at = quoted_transport(packet, &ends.proto)
+    packet.size = size
     if at == 0:
         return False
     ip = packet.frame + packet.l4 + 8

@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint64_t
 from _fastpath.address cimport addr_t
 from _fastpath.image cimport image_t
 from _fastpath.packet cimport packet_t
-from _fastpath.state cimport state_t
+from _fastpath.state cimport state_t, walk_t
 
 cpdef enum Resolved:
     RESOLVED_ENTRY = 0      # by a neighbour entry
@@ -20,3 +20,7 @@ cdef int resolve(const image_t* image, const state_t* state, int32_t device, uin
 # A full table learns nothing more; what it could not learn stays unknown.
 cdef void neighbour_see(const image_t* image, state_t* state, int32_t device,
                         const packet_t* packet) noexcept nogil
+
+# The same for walk.packet, with the step.  0, or the Reason why the address is not to be had.
+cdef int neighbour_mac(walk_t* walk, int32_t device, addr_t next_hop,
+                       uint64_t* mac) noexcept nogil

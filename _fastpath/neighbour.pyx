@@ -7,7 +7,9 @@ from _fastpath.choice cimport fold
 from _fastpath.forwarding cimport compare_key, host_of_address, wire_address
 from _fastpath.image cimport DEVICE_WIRE, address_t, device_t, neighbour_t
 from _fastpath.packet cimport ether_src
+from _fastpath.reason cimport NEIGHBOUR_FAILED, NEIGHBOUR_UNKNOWN
 from _fastpath.state cimport seen_t
+from _fastpath.trace cimport STEP_NEIGHBOUR, trace_step
 
 
 cdef int32_t find_neighbour(const image_t* image, int32_t device, uint8_t family,
@@ -100,3 +102,17 @@ cdef void neighbour_see(const image_t* image, state_t* state, int32_t device,
         entry.mac = ether_src(packet)
         entry.segment = image.devices[device].segment
         entry.family = packet.family
+
+
+cdef int neighbour_mac(walk_t* walk, int32_t device, addr_t next_hop,
+                       uint64_t* mac) noexcept nogil:
+    cdef int32_t entry = -1
+    cdef int found = resolve(walk.image, walk.state, device, walk.packet.family, next_hop, mac,
+                             &entry)
+    if found == RESOLVED_ENTRY:
+        trace_step(walk.trace, STEP_NEIGHBOUR, <uint32_t>entry)
+    elif found == RESOLVED_FAILED:
+        return NEIGHBOUR_FAILED
+    elif found == RESOLVED_UNKNOWN:
+        return NEIGHBOUR_UNKNOWN
+    return 0

@@ -177,7 +177,7 @@ class Path:
 
     def arp_input(self, device: Device, packet: Packet, is_for_port: bool = False) -> Arrival:
         """`is_for_port`: the frame is for the bridge port's own address, hence for the node."""
-        if _is_for(device, packet):
+        if is_for_port or _is_for(device, packet):
             answers.arp_reply(self, device, packet)
         raise Ended(Verdict.CONSUMED, Reason.ARP_HANDLED, device.name)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from _fastpath.conntrack import TcpState
+from _fastpath.conntrack_tcp import TcpState
 from _fastpath.packet import Proto
 from _fastpath.state import CtStatus
 from dataplane.image.image import Image

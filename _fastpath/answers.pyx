@@ -1,0 +1,167 @@
+"""What a node says to a packet that goes no further.  Specified by dataplane.reference.answers."""
+
+from _fastpath.address cimport addr_t
+from _fastpath.choice cimport CHOICE_IP_ID, choice_fed, fold
+from _fastpath.forwarding cimport address_kind, fib_lookup, output_refusal, source_address
+from _fastpath.icmp cimport (
+    arp_reply_build,
+    arp_request_target,
+    icmp_build,
+    icmp_may_answer,
+    reset_build,
+    reset_may_answer,
+)
+from _fastpath.image cimport REJECT_TCP_RESET, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_MULTICAST
+from _fastpath.packet cimport (
+    CHECKSUM_WRONG,
+    ether_dst,
+    ether_src,
+    packet_checksum,
+    packet_t,
+    store48,
+)
+from _fastpath.reason cimport NO_ROUTE, ROUTE_PROHIBIT, ROUTE_UNREACHABLE
+from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY, PENDING_MAX
+from _fastpath.trace cimport (
+    EVENT_IP_ID,
+    GENERATED_ARP_REPLY,
+    GENERATED_ICMP_UNREACHABLE,
+    GENERATED_TCP_RESET,
+    trace_value,
+)
+from _fastpath.walk cimport answered, drop
+
+
+cdef packet_t* spawn(walk_t* walk) noexcept nogil:
+    """Room for one more packet, or NULL: past PENDING_MAX nothing more is made."""
+    if walk.pending_count >= PENDING_MAX:
+        return NULL
+    return &walk.pending[walk.pending_count]
+
+
+cdef void launch(walk_t* walk, packet_t* made, uint8_t kind) noexcept nogil:
+    """The made packet belongs to the connection of the one it answers (nf_ct_attach)."""
+    cdef const packet_t* packet = walk.packet
+    made.node = packet.node
+    made.generated = kind
+    if packet.connection >= 0:
+        made.connection = packet.connection
+        made.is_tracked = 1
+        made.direction = 1 - packet.direction
+        made.ctinfo = CT_RELATED if packet.direction else CT_RELATED_REPLY
+    walk.pending_count += 1
+
+
+cdef draw_t packet_draw(const walk_t* walk, uint8_t kind) noexcept nogil:
+    cdef const packet_t* packet = walk.packet
+    cdef draw_t draw
+    draw.node = walk.image.nodes[packet.node].identity
+    draw.src = packet.src
+    draw.dst = packet.dst
+    draw.extra = 0
+    draw.sport = packet.sport
+    draw.dport = packet.dport
+    draw.proto = packet.proto
+    draw.family = packet.family
+    draw.kind = kind
+    draw.padding = 0
+    return draw
+
+
+cdef uint16_t ip_id(walk_t* walk) noexcept nogil:
+    cdef draw_t draw = packet_draw(walk, CHOICE_IP_ID)
+    cdef uint32_t* given = &walk.state.ip_ids[walk.packet.node]
+    cdef uint32_t value = 0
+    if not choice_fed(walk.state, &draw, False, &value):
+        while value & 0xFFFF == 0:
+            value = <uint32_t>(fold(fold(walk.image.seed, CHOICE_IP_ID), draw.node) + given[0])
+            given[0] += 1
+    trace_value(walk.trace, EVENT_IP_ID, 0, value & 0xFFFF)
+    return <uint16_t>value
+
+
+cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
+                     uint32_t detail) noexcept nogil:
+    """icmp_send: an error about walk.packet goes back to its source, if one may."""
+    cdef packet_t* packet = walk.packet
+    cdef packet_t* made
+    cdef addr_t src = packet.dst
+    cdef uint8_t kind_of_dst
+    cdef int32_t back
+    if not icmp_may_answer(packet):
+        return False
+    back = fib_lookup(walk.image, packet.node, packet.family, packet.src)
+    if output_refusal(walk.image, packet.node, back):
+        return False
+    kind_of_dst = address_kind(walk.image, packet.node, packet.family, packet.dst, -1)
+    if kind_of_dst == ROUTE_BROADCAST or kind_of_dst == ROUTE_MULTICAST:
+        return False
+    if kind_of_dst != ROUTE_LOCAL:
+        if not source_address(walk.image, back, packet.src, &src):
+            return False
+    made = spawn(walk)
+    if made == NULL:
+        return False
+    icmp_build(made, packet, src, type, code, detail,
+               walk.image.nodes[packet.node].default_ttl,
+               ip_id(walk) if packet.family == 4 else 0)
+    launch(walk, made, kind)
+    return True
+
+
+cdef int not_routed(walk_t* walk, uint16_t reason) noexcept nogil:
+    """ip_error, ip6_pkt_drop: what is told to the sender."""
+    cdef const packet_t* packet = walk.packet
+    cdef bint is_ipv6 = packet.family == 6
+    if reason == NO_ROUTE or reason == ROUTE_UNREACHABLE:
+        return answered(walk, icmp_error(
+            walk, GENERATED_ICMP_UNREACHABLE, 1 if is_ipv6 else 3,
+            1 if reason == ROUTE_UNREACHABLE and not is_ipv6 else 0, 0), reason)
+    if reason == ROUTE_PROHIBIT:
+        return answered(walk, icmp_error(
+            walk, GENERATED_ICMP_UNREACHABLE, 1 if is_ipv6 else 3,
+            1 if is_ipv6 else 13, 0), reason)
+    return drop(walk, reason)
+
+
+cdef bint reject(walk_t* walk, const target_t* target) noexcept nogil:
+    """ipt_REJECT.c, reject_tg: whether an answer was sent."""
+    cdef packet_t* packet = walk.packet
+    cdef packet_t* made
+    cdef uint8_t kind = GENERATED_ICMP_UNREACHABLE
+    if target.a != REJECT_TCP_RESET:
+        # nf_reject_ipv4.c, nf_send_unreach: not about a packet that was damaged.
+        if packet_checksum(packet) == CHECKSUM_WRONG:
+            return False
+        return icmp_error(walk, kind, <uint8_t>(target.b >> 8), <uint8_t>target.b, 0)
+    if not reset_may_answer(packet) or address_kind(
+            walk.image, packet.node, packet.family, packet.dst, -1) in (
+            ROUTE_BROADCAST, ROUTE_MULTICAST):
+        return False
+    made = spawn(walk)
+    if made == NULL:
+        return False
+    reset_build(made, packet, walk.image.nodes[packet.node].default_ttl)
+    launch(walk, made, GENERATED_TCP_RESET)
+    if packet.bridge_port >= 0:
+        # nf_send_reset: on a bridge the reset leaves by the port the segment came in by,
+        # with its MAC addresses turned round, past every hook.
+        store48(made.frame, ether_src(packet))
+        store48(made.frame + 6, ether_dst(packet))
+        made.send_raw = 1
+        made.out_device = packet.bridge_port
+    return True
+
+
+cdef void arp_answer(walk_t* walk, int32_t device) noexcept nogil:
+    cdef packet_t* packet = walk.packet
+    cdef packet_t* made
+    cdef addr_t target
+    if not arp_request_target(packet, &target) or address_kind(
+            walk.image, packet.node, 4, target, -1) != ROUTE_LOCAL:
+        return
+    made = spawn(walk)
+    if made != NULL and arp_reply_build(made, packet, walk.image.devices[device].mac):
+        launch(walk, made, GENERATED_ARP_REPLY)
+        made.send_raw = 1
+        made.out_device = device
