@@ -144,8 +144,11 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
 
 
 def _array(rows: list[tuple[object, ...]], dtype: np.dtype[np.void]) -> Array:
-    """At least one row, so that kernels may take its address."""
-    return np.array(rows, dtype) if rows else np.zeros(1, dtype)
+    """At least one row, so that kernels may take its address; zero between the fields, so that
+    the same nodes give the same bytes."""
+    array = np.zeros(max(len(rows), 1), dtype)
+    array[: len(rows)] = rows
+    return array
 
 
 def _rule_arrays(rules: RuleTables) -> dict[str, Array]:
