@@ -295,8 +295,7 @@ cdef uint64_t next_hop_mac(const image_t* image, const host_t* host,
     """MAC address to which a host sends: its neighbour's on the same bridge, else its gateway's."""
     cdef const device_t* port = &image.devices[host.device]
     cdef int32_t row
-    if port.master >= 0 and is_on_link(host, destination) and address_kind(
-            image, port.node, host.family, destination, -1) != ROUTE_LOCAL:
+    if port.master >= 0 and is_on_link(host, destination):
         row = host_behind(image, host.family, destination, -1, port.master)
         if row >= 0:
             return image.hosts[row].mac

@@ -152,9 +152,10 @@ def test_a_pod_that_is_also_a_neighbour_on_a_wire_enters_at_its_port():
     assert last(ether(tcp(WEB2, CLIENT)), nodes=nodes).entry == PORT_OF[WEB2]
 
 
-def test_a_device_without_a_mac_address_is_not_where_frames_without_one_go():
+@pytest.mark.parametrize("address", ["", NO_MAC])
+def test_a_device_without_a_mac_address_is_not_where_frames_without_one_go(address):
     nodes = two_nodes()
-    tunnel = Link(9, "tun0", "", 1400, link_type="none")
+    tunnel = Link(9, "tun0", address, 1400, link_type="none")
     nodes["node-a"] = replace(
         nodes["node-a"],
         links=(*nodes["node-a"].links, tunnel),
@@ -248,6 +249,21 @@ def test_a_turned_flow_forgets_that_it_was_answered():
     fates = [fate(record) for record in records(*frames, nodes=nodes)]
     assert fates == [
         ("REJECTED", "NETFILTER_REJECT"),
+        ("DROPPED", "NETFILTER_DROP"),
+        ("SKIPPED", "UNANSWERED"),
+    ]
+
+
+def test_a_turned_flow_forgets_where_it_arrived():
+    drop = "-A FORWARD -s 10.244.2.2/32 -j DROP\n-A FORWARD -j KUBE-FORWARD"
+    nodes = two_nodes(RULES.replace("-A FORWARD -j KUBE-FORWARD", drop))
+    frames = [
+        ether(tcp(CLIENT, WEB2, 40000, 8080)),
+        ether(tcp(WEB2, CLIENT, 8080, 40000)),
+        syn_ack(CLIENT, WEB2, 40000, 8080),
+    ]
+    assert [fate(record) for record in records(*frames, nodes=nodes)] == [
+        ("DELIVERED", "HOST"),
         ("DROPPED", "NETFILTER_DROP"),
         ("SKIPPED", "UNANSWERED"),
     ]
@@ -450,6 +466,7 @@ def unreachable(src, dst, quoted):
 
 
 REQUEST, ANSWER, OTHER = udp(CLIENT, WEB2), udp(WEB2, CLIENT, 53, 40000), udp(WEB2, CLIENT, 53, 1)
+SHORT = unreachable(CLIENT, WEB2, ANSWER[:27])
 
 
 @pytest.mark.parametrize(
@@ -461,8 +478,8 @@ REQUEST, ANSWER, OTHER = udp(CLIENT, WEB2), udp(WEB2, CLIENT, 53, 40000), udp(WE
         (unreachable(NODE_A, CLIENT, REQUEST), ("SKIPPED", "RECORDED_ERROR"), 0, True),
         # Of no flow that was seen, or quoting too little to say.
         (unreachable(CLIENT, WEB2, OTHER), ("SKIPPED", "RECORDED_ERROR"), -1, False),
-        (unreachable(CLIENT, WEB2, ANSWER[:27]), ("SKIPPED", "RECORDED_ERROR"), -1, False),
-        (unreachable(CLIENT, WEB2, ANSWER[:27]) + bytes(9), ("SKIPPED", "RECORDED_ERROR"), -1, False),
+        (SHORT, ("SKIPPED", "RECORDED_ERROR"), -1, False),
+        (SHORT + bytes(9), ("SKIPPED", "RECORDED_ERROR"), -1, False),
         (unreachable(CLIENT, WEB2, b""), ("SKIPPED", "RECORDED_ERROR"), -1, False),
         (unreachable(CLIENT, WEB2, b"\x60" + ANSWER[1:]), ("SKIPPED", "RECORDED_ERROR"), -1, False),
         (unreachable(CLIENT, WEB2, b"\x41" + ANSWER[1:]), ("SKIPPED", "RECORDED_ERROR"), -1, False),

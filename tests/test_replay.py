@@ -15,6 +15,7 @@ from dataplane.replay import both
 from dataplane.replay.capture import merge, open_captures
 from dataplane.replay.difference import Difference, compare, selected
 from dataplane.replay.replay import Options, _Run, replay
+from dataplane.replay.slow import SlowEngine, frame_of
 
 from . import frames as fr
 from . import random_captures, recording
@@ -186,6 +187,21 @@ def test_a_difference_in_what_is_left_behind_is_told():
     assert (found.found.what, found.found.where) == ("conntrack", "node-b connection 1")
     assert (found.found.fast.timeout, found.found.reference.timeout) == (30, 100)
     assert str(found).startswith("after the last packet: the engines differ at node-b connection 1")
+
+
+def test_what_is_left_behind_is_compared_in_full():
+    """The reference has met a packet more."""
+    frames = frames_of(packet_of(1))
+    rows, data = frames.ethernet()
+    fast, slow = replay(two_nodes(), frames), SlowEngine(two_nodes(), Options())
+    slow.inject(*frame_of(rows[0], data))
+    assert both.left_behind(fast, slow) is None
+    slow.injector.flows[0].packets += 1
+    assert both.left_behind(fast, slow).where == "flow 1"
+    slow.inject(*frame_of(rows[0], data))
+    found = both.left_behind(fast, slow)
+    assert (found.what, found.fast, found.reference) == ("counters", (1, 29), (2, 58))
+    assert found.where == "node-a 4 filter FORWARD 1"
 
 
 def test_a_case_is_small_and_shows_the_difference_again():

@@ -92,8 +92,7 @@ def next_hop_mac(engine: Engine, port: Device, src: Address, dst: Address) -> st
     bridge = bridge_of(engine.topology, port)
     if bridge is None:
         return port.link.mac
-    is_local = address_type(engine.nodes[port.node], dst) == "local"
-    if not is_local and dst in _subnet(engine, bridge, src):
+    if dst in _subnet(engine, bridge, src):
         for other in engine.topology.ports(bridge):
             found = host_behind(engine.topology, dst, other)
             if found is not None:

@@ -301,7 +301,7 @@ def _as_recorded(packet: Packet) -> dict[str, Any]:
 
 def _completed(record: Record, before: dict[str, Any]) -> Record:
     """With the fields of the packet as it was recorded, whatever it was when it entered."""
-    if record.entry == NOWHERE or not before["family"]:  # it ended as it was
+    if record.entry == NOWHERE:  # it ended as it was
         ends = {f"end_{name}": before[name] for name in ("src", "dst", "sport", "dport")}
-        return replace(record, **before, **ends, end_ttl=0)
+        return replace(record, **before, **ends)
     return replace(record, **before)

@@ -7,7 +7,7 @@ from dataplane.node.state import NodeState
 from dataplane.replay import after
 from dataplane.replay.capture import Frames
 from dataplane.replay.difference import Difference, Found, compare, compare_lists
-from dataplane.replay.result import Array, Result
+from dataplane.replay.result import Array, Result, flow_of
 from dataplane.replay.slow import SlowEngine, frame_of
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def find(
             found = compare(record, other)
             if found is not None:
                 return Difference(found, nodes, frames, options, again, index, record, other)
-    found = _left_behind(fast.result(), slow)
+    found = left_behind(fast.result(), slow)
     return Difference(found, nodes, frames, options, again) if found else None
 
 
-def _left_behind(fast: Result, slow: SlowEngine) -> Found | None:
-    """Rule counters, then connections."""
+def left_behind(fast: Result, slow: SlowEngine) -> Found | None:
+    """What differs when all is over: rule counters, connections, flows."""
     counts = slow.counters()
     for rule, counted in after.counters(fast.image, fast.state).items():
         other = counts.get(rule, (0, 0))
@@ -72,4 +72,6 @@ def _left_behind(fast: Result, slow: SlowEngine) -> Found | None:
         found = compare_lists("conntrack", f"{node} connection", entries, others)
         if found is not None:
             return found
-    return None
+    rows = slow.flow_rows(fast.image)
+    flows = [flow_of(fast.image, number, row) for number, row in enumerate(rows)]
+    return compare_lists("flows", "flow", fast.flows, flows)

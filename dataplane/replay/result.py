@@ -149,18 +149,7 @@ class Result:
         return [self._flow(number) for number in range(len(self.flow_rows))]
 
     def _flow(self, number: int) -> Flow:
-        row = self.flow_rows[number]
-        family = int(row["family"])
-        initiator, responder, end_src, end_dst = (
-            address(row[name], family) for name in ("initiator", "responder", "end_src", "end_dst")
-        )
-        return Flow(
-            number, family, int(row["proto"]),
-            initiator, int(row["initiator_port"]), responder, int(row["responder_port"]),
-            int(row["packets"]), Verdict(int(row["verdict"])),
-            end_src, int(row["end_sport"]), end_dst, int(row["end_dport"]),
-            self.image.place(int(row["place"])),
-        )  # fmt: skip
+        return flow_of(self.image, number, self.flow_rows[number])
 
     def verdicts(self) -> dict[tuple[Verdict, Reason], int]:
         """How many packets ended how."""
@@ -178,3 +167,18 @@ class Result:
     def end_ns(self) -> int:
         """When the replay ended."""
         return int(self.columns["time_ns"].max()) if len(self) else 0
+
+
+def flow_of(image: Image, number: int, row: Any) -> Flow:
+    """A FLOW row in names."""
+    family = int(row["family"])
+    initiator, responder, end_src, end_dst = (
+        address(row[name], family) for name in ("initiator", "responder", "end_src", "end_dst")
+    )
+    return Flow(
+        number, family, int(row["proto"]),
+        initiator, int(row["initiator_port"]), responder, int(row["responder_port"]),
+        int(row["packets"]), Verdict(int(row["verdict"])),
+        end_src, int(row["end_sport"]), end_dst, int(row["end_dport"]),
+        image.place(int(row["place"])),
+    )  # fmt: skip

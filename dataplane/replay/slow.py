@@ -75,6 +75,10 @@ class SlowEngine:
     def connections(self, node: str, now_ns: int) -> list[ConntrackEntry]:
         return sorted(self.engine.conntrack(node, now_ns), key=after.order)
 
+    def flow_rows(self, image: Image) -> Array:
+        """(n,) FLOW"""
+        return _array([_flow_row(image, flow) for flow in self.injector.flows], dtypes.FLOW)
+
 
 @dataclass(frozen=True)
 class SlowResult(Result):
@@ -145,7 +149,7 @@ def _result(
         frames=frames,
         columns=np.array(rows, dtypes.RECORD),
         state=State(image, connections=1),
-        flow_rows=_array([_flow_row(image, flow) for flow in engine.injector.flows], dtypes.FLOW),
+        flow_rows=engine.flow_rows(image),
         output=_output(image, records),
         event_rows=_events(records),
         cluster=cluster,
