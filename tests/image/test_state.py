@@ -65,12 +65,12 @@ def test_connections_survive_growing():
 
 
 def test_connections_whose_time_is_up_make_room_for_others():
-    engine = engine_with_room_for(256)
-    for minute in range(4):
-        for port in range(1000, 1180):
-            body = fr.udp(CLIENT, port + 200 * minute, SERVER, 53)
+    engine = engine_with_room_for(1024)
+    for minute in range(3):
+        for port in range(1000, 1700):
+            body = fr.udp(CLIENT, port + 700 * minute, SERVER, 53)
             send(engine, 17, body, time=60 * SECOND * minute)
-    assert len(engine.state.arrays["connections"]) == 256
+    assert len(engine.state.arrays["connections"]) == 1024
 
 
 def test_grown_arrays_are_all_there():
