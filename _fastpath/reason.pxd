@@ -19,7 +19,6 @@ cpdef enum Reason:
     OTHER_HOST = 4              # OTHERHOST: the frame is for another MAC address
     UNHANDLED_PROTOCOL = 5      # UNHANDLED_PROTO
     DEVICE_DOWN = 6             # DEV_READY
-    FRAME_TOO_LONG = 7          # PKT_TOO_BIG: too long for a bridge port
     # netfilter and conntrack
     NETFILTER_DROP = 10         # NETFILTER_DROP: a rule or a policy
     NETFILTER_REJECT = 11       # NETFILTER_DROP: a REJECT target
@@ -67,10 +66,8 @@ cpdef enum Reason:
     TARGET_UNMODELLED = 201     # the rule's target is not modelled
     FRAGMENT_UNMODELLED = 202   # IP fragments meet conntrack
     FRAGMENTATION_UNMODELLED = 203  # the packet would be fragmented here
-    RELATED_NAT_UNMODELLED = 204    # an ICMP error quotes a translated flow
     NEIGHBOUR_UNKNOWN = 205     # nothing given says who has this address
     CAPTURE_CUT = 206           # the capture holds too little of the packet
     TRACE_FULL = 207            # more steps than one trace holds
     UNDERLAY_UNMODELLED = 208   # VXLAN over IPv6
-    PENDING_FULL = 209          # more packets made from one than are followed
     ROUTE_UNMODELLED = 210      # multipath and the like

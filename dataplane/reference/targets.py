@@ -17,7 +17,7 @@ from dataplane.reference.steps import dropped, unknown
 CONTINUE, ACCEPT = "continue", "accept"  # XT_CONTINUE, NF_ACCEPT
 Options = dict[str, Option]
 # Reports and labels: nothing that decides where the packet goes.
-SILENT = frozenset(["LOG", "NFLOG", "TRACE", "AUDIT", "CLASSIFY"])
+SILENT = frozenset(["LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CLASSIFY"])
 
 
 def apply(place: Place, target: Target, packet: Packet) -> str:

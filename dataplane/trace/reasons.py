@@ -33,7 +33,6 @@ REASONS = {
         "Nobody on the node handles this EtherType.", "UNHANDLED_PROTO"
     ),
     Reason.DEVICE_DOWN: Explained("The device is down.", "DEV_READY"),
-    Reason.FRAME_TOO_LONG: Explained("The frame is too long for the bridge port.", "PKT_TOO_BIG"),
     # netfilter and conntrack
     Reason.NETFILTER_DROP: Explained("A rule or a chain's policy drops it.", "NETFILTER_DROP"),
     Reason.NETFILTER_REJECT: Explained("A REJECT rule refuses it.", "NETFILTER_DROP"),
@@ -113,15 +112,13 @@ REASONS = {
     Reason.FRAGMENTATION_UNMODELLED: Explained(
         "It would be fragmented here, which is not modelled."
     ),
-    Reason.RELATED_NAT_UNMODELLED: Explained(
-        "An ICMP error about a translated connection is not modelled here."
-    ),
     Reason.NEIGHBOUR_UNKNOWN: Explained("Nothing given says who has the next hop's address."),
     Reason.CAPTURE_CUT: Explained("The capture holds too little of the packet to go on."),
     Reason.TRACE_FULL: Explained("It took more steps than one trace holds."),
     Reason.UNDERLAY_UNMODELLED: Explained("VXLAN over IPv6 is not modelled."),
-    Reason.PENDING_FULL: Explained("More packets were made of one than are followed."),
-    Reason.ROUTE_UNMODELLED: Explained("A kind of route that is not modelled (multipath)."),
+    Reason.ROUTE_UNMODELLED: Explained(
+        "A kind of route, or a routing rule, that is not modelled (multipath, selectors)."
+    ),
 }
 
 
