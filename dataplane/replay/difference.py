@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LISTS = ("steps", "events", "taps")
 FIELDS = tuple(each.name for each in fields(Record) if each.name not in LISTS)
-MOST_TRIALS = 64  # to find a smaller case; each replays what is left of it
+MOST_REPLAYED = 50_000  # packets in search of a smaller case: about a minute
 Again = Callable[[Frames], "Difference | None"]
 
 
@@ -165,13 +165,15 @@ def selected(frames: Frames, indices: Sequence[int]) -> Frames:
 def _fewer(indices: list[int], shows: Callable[[list[int]], bool]) -> list[int]:
     """A shorter list that still shows it: Zeller's delta debugging, cut short.  The last one
     is where it is seen, and stays."""
-    trials = 0
-    size = max(len(indices) - 1, 0)
-    while size and trials < MOST_TRIALS:
+    left = MOST_REPLAYED
+    size = len(indices) - 1
+    while size > 0:
         start = 0
-        while start < len(indices) - 1 and trials < MOST_TRIALS:
+        while start < len(indices) - 1:
             rest = indices[:start] + indices[min(start + size, len(indices) - 1) :]
-            trials += 1
+            if len(rest) > left:
+                return indices
+            left -= len(rest)
             if shows(rest):
                 indices = rest
             else:
