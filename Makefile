@@ -34,7 +34,22 @@ golden: build       ## rewrite the traces in tests/golden, then review the diff
 	git diff --stat tests/golden
 
 bench: build        ## packets per second and nanoseconds per packet, with a checksum of the answers
-	$(BIN)/python -m pytest benchmarks --benchmark-only
+	@$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-quiet
+
+# A copy, so that the kernels in place stay fast ones.  Python's own leaks are not our subject.
+SANITIZED := build/sanitize
+SANITIZERS = $(shell gcc -print-file-name=libasan.so) $(shell gcc -print-file-name=libubsan.so)
+
+sanitize: $(VENV)/installed     ## the same tests with the kernels watched by ASan and UBSan
+	mkdir -p $(SANITIZED)
+	rm -rf $(SANITIZED)/dataplane $(SANITIZED)/tests $(SANITIZED)/_fastpath/*.p[yx][xd]
+	tar -c --exclude='*.so' --exclude='*.c' --exclude=__pycache__ \
+	    _fastpath dataplane tests pcaps $(wildcard *.md) setup.py pyproject.toml | tar -x -C $(SANITIZED)
+	cd $(SANITIZED) && DATAPLANE_SANITIZE=1 $(abspath $(BIN))/python setup.py -q build_ext --inplace
+	cd $(SANITIZED) && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 \
+	    UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
+	    $(abspath $(BIN))/python -m pytest -p no:cacheprovider --timeout=900 \
+	    -m "not kernel" -k "not process and not subprocess" --ignore=tests/test_docs.py $(TESTS)
 
 fuzz: build         ## the same properties, a hundred times longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --timeout=0 -k "equals or inverts or hostile"

@@ -14,6 +14,7 @@ LINK: list[str] = []
 if os.environ.get("DATAPLANE_SANITIZE"):  # make sanitize
     sanitizers = "-fsanitize=address,undefined"
     FLAGS = ["-O1", "-g", sanitizers, "-fno-sanitize-recover=undefined", "-fno-strict-aliasing"]
+    FLAGS += ["-Wno-unused-function"]
     LINK = [sanitizers]
 
 setup(
