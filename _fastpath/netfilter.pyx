@@ -69,6 +69,7 @@ from _fastpath.reason cimport (
     NETFILTER_DROP,
     NETFILTER_REJECT,
     TARGET_UNMODELLED,
+    TRACE_FULL,
 )
 from _fastpath.forwarding cimport select_address
 from _fastpath.state cimport (
@@ -80,7 +81,14 @@ from _fastpath.state cimport (
     IPS_SRC_NAT,
     tuple_t,
 )
-from _fastpath.trace cimport EVENT_DRAW, EVENT_MARK, STEP_RULE, trace_step, trace_value
+from _fastpath.trace cimport (
+    EVENT_DRAW,
+    EVENT_MARK,
+    STEP_RULE,
+    STEPS_MAX,
+    trace_step,
+    trace_value,
+)
 
 cdef enum Matched:
     NO = 0
@@ -446,6 +454,10 @@ cdef int table_walk(walk_t* walk, const hook_t* hook, uint32_t* rule) noexcept n
                 return WALK_UNKNOWN
         if rules[i].is_visible:
             count(walk, i)
+            if walk.trace.count > STEPS_MAX:
+                # 64 chains that each jump twice into the next make 2^64 ways through them.
+                walk.reason = TRACE_FULL
+                return WALK_UNKNOWN
         if rules[i].kind == TARGET_NONE:
             i += 1
         elif rules[i].kind == TARGET_JUMP:

@@ -70,9 +70,9 @@ cdef int encapsulate(walk_t* walk, int32_t device) noexcept nogil:
     """vxlan_xmit, vxlan_xmit_one.  The mark goes with the outer packet, the connection does not."""
     cdef packet_t* packet = walk.packet
     cdef const device_t* dev = &walk.image.devices[device]
-    cdef const vxlan_t* vxlan = &walk.image.vxlans[dev.vxlan]
+    cdef const vxlan_t* vxlan
     cdef const node_t* node = &walk.image.nodes[dev.node]
-    cdef addr_t remote = vxlan.remote, local = vxlan.local
+    cdef addr_t remote, local
     cdef int32_t row, route
     cdef uint32_t mark = packet.mark
     cdef uint16_t sport, id
@@ -81,6 +81,10 @@ cdef int encapsulate(walk_t* walk, int32_t device) noexcept nogil:
         return drop(walk, DEVICE_DOWN)
     trace_step(walk.trace, STEP_DEVICE_OUT, <uint32_t>device)
     tap(walk, device, True)
+    if dev.vxlan < 0:
+        return drop(walk, UNDERLAY_UNMODELLED)      # its settings are not modelled
+    vxlan = &walk.image.vxlans[dev.vxlan]
+    remote, local = vxlan.remote, vxlan.local
     row = fdb_static(walk.image, device, ether_dst(packet))
     if row >= 0:
         trace_step(walk.trace, STEP_FDB, <uint32_t>row)
@@ -116,5 +120,7 @@ cdef int decapsulate(walk_t* walk, const vxlan_t* vxlan) noexcept nogil:
     if reason:
         return drop(walk, <uint16_t>reason)
     trace_step(walk.trace, STEP_DECAPSULATE, <uint32_t>vxlan.device)
+    if walk.packet.encapsulations:
+        walk.packet.encapsulations -= 1
     leave_node(walk)
     return next_at(walk, RECEIVE, vxlan.device)

@@ -157,3 +157,13 @@ def test_the_deepest_nesting_is_walked():
     lines.append("C63 -j ACCEPT")
     engine = FastEngine({"n": node(table("filter", *lines, chains=" ".join(chains)))})
     assert len(rules_met(send(engine, 6, SYN))) == 65
+
+
+def test_a_walk_of_more_steps_than_a_trace_holds_is_given_up():
+    """40 chains that each jump twice into the next: 2^40 ways through them."""
+    chains = [f"C{i}" for i in range(40)]
+    lines = ["FORWARD -j C0", *(f"{a} -j {b}" for a, b in pairwise(chains) for _ in range(2))]
+    rules = table("filter", *lines, chains=" ".join(chains))
+    check_walks_equal(rules, [(6, SYN)])
+    record = send(FastEngine({"n": node(rules)}), 6, SYN)
+    assert (record.verdict, record.reason) == (Verdict.UNKNOWN, Reason.TRACE_FULL)

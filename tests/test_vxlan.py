@@ -1,5 +1,6 @@
 """VXLAN: the outer headers are the specification's, and taking them off gives the frame back."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -8,15 +9,18 @@ from hypothesis import strategies as st
 
 from _fastpath import vxlan as kernel
 from _fastpath.packet import parse
-from _fastpath.reason import Reason
+from _fastpath.reason import Reason, Verdict
 from dataplane.node.state import Vxlan
 from dataplane.reference import vxlan as reference
 from dataplane.reference.checksum import checksum, ones_sum, pseudo_header
+from dataplane.reference.engine import Engine as ReferenceEngine
 from dataplane.reference.packet import UDP, Packet
 from dataplane.reference.steps import Ended
+from dataplane.replay.fast import FastEngine
 
 from . import frames as fr
 from .strategies import IPV4, IPV6, damaged_frames, framed, frames, ports
+from .two_nodes import CLIENT, WEB2, mac, two_nodes
 
 SRC, DST = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")
 MACS = ["0a:00:00:00:00:01", "0a:00:00:00:00:02", "ff:ff:ff:ff:ff:ff"]
@@ -162,3 +166,17 @@ def test_decapsulate_refuses_what_is_no_udp(frame):
     assume(packet.protocol != UDP)
     with pytest.raises(ValueError, match="not a UDP packet"):
         kernel.decapsulate(frame)
+
+
+def test_a_tunnel_that_is_not_modelled_decides():
+    """`ip link` shows an external, group policy or TTL-inheriting device without its settings."""
+    nodes = two_nodes()
+    for name, state in nodes.items():
+        links = tuple(replace(link, vxlan=None) for link in state.links)
+        nodes[name] = replace(state, links=links)
+    ip = fr.ipv4(CLIENT, WEB2, 6, fr.tcp(CLIENT, 1000, WEB2, 80))
+    frame = fr.ether(mac(CLIENT), mac("10.244.1.1"), b"\x08\x00", ip)
+    for engine in (FastEngine(nodes), ReferenceEngine(nodes)):
+        record = engine.run(0, frame, len(frame), ("node-a", "veth-client"))
+        ended = (record.verdict, record.reason, record.place)
+        assert ended == (Verdict.UNKNOWN, Reason.UNDERLAY_UNMODELLED, ("node-a", None))

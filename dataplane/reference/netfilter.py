@@ -7,7 +7,7 @@ the packet before its target runs; a rule that does not match leaves nothing.
 from collections.abc import Iterator
 
 from _fastpath.reason import Reason
-from _fastpath.trace import StepKind
+from _fastpath.trace import STEPS_MAX, StepKind
 from dataplane.node.iptables import Chain, Rule, Ruleset, Table, Target
 from dataplane.node.state import NodeState
 from dataplane.reference import targets
@@ -110,6 +110,8 @@ def _leave_step(place: Place, table: Table, chain: Chain, number: int, packet: P
     counter = place.node.counters.setdefault(key, [0, 0])
     counter[0] += 1
     counter[1] += packet.ip_length
+    if len(place.trace.steps) > STEPS_MAX:  # chains that jump twice each: 2^64 ways through them
+        raise unknown(Reason.TRACE_FULL)
 
 
 def reject_type(target: Target) -> str:

@@ -92,6 +92,7 @@ class Path:
         while self.pending:
             self._follow(self._begin)
         if len(self.trace.steps) > STEPS_MAX:
+            del self.trace.steps[STEPS_MAX:]
             end = unknown(Reason.TRACE_FULL)
         return end, node, packet
 

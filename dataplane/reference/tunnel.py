@@ -25,8 +25,10 @@ def encapsulate(path: Path, device: Device, packet: Packet) -> Arrival:
     path.trace.step(StepKind.STEP_DEVICE_OUT, device.node, name=device.name)
     path.tap(device, packet, outgoing=True)
     node, settings = path.node_of(device), device.link.vxlan
+    if settings is None:  # `ip link` names one that is not modelled
+        raise unknown(Reason.UNDERLAY_UNMODELLED)
     found = vxlan.remote_of(node.state, device.link, packet.ether_dst)
-    if settings is None or found is None:
+    if found is None:
         raise dropped(Reason.VXLAN_NO_REMOTE)
     remote, entry = found
     if entry:

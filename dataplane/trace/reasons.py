@@ -115,7 +115,9 @@ REASONS = {
     Reason.NEIGHBOUR_UNKNOWN: Explained("Nothing given says who has the next hop's address."),
     Reason.CAPTURE_CUT: Explained("The capture holds too little of the packet to go on."),
     Reason.TRACE_FULL: Explained("It took more steps than one trace holds."),
-    Reason.UNDERLAY_UNMODELLED: Explained("VXLAN over IPv6 is not modelled."),
+    Reason.UNDERLAY_UNMODELLED: Explained(
+        "A tunnel that is not modelled: VXLAN over IPv6, or with settings that are not."
+    ),
     Reason.ROUTE_UNMODELLED: Explained(
         "A kind of route, or a routing rule, that is not modelled (multipath, selectors)."
     ),
