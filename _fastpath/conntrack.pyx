@@ -220,12 +220,19 @@ cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexc
 
 cdef uint32_t conntrack_collect(state_t* state, uint64_t now_ns) noexcept nogil:
     """Free every connection whose time is up."""
+    cdef uint64_t earliest = ~<uint64_t>0
+    cdef connection_t* connection
     cdef uint32_t i, freed = 0
     for i in range(state.connection_max):
-        if (state.connections[i].in_use and state.connections[i].status & IPS_CONFIRMED
-                and state.connections[i].expires_ns <= now_ns):
+        connection = &state.connections[i]
+        if not connection.in_use or not connection.status & IPS_CONFIRMED:
+            continue
+        if connection.expires_ns <= now_ns:
             connection_kill(state, <int32_t>i)
             freed += 1
+        else:
+            earliest = min(earliest, connection.expires_ns)
+    state.next_expiry_ns = earliest
     return freed
 
 
@@ -418,7 +425,8 @@ cdef bint has_room(walk_t* walk, const tuple_t* tuple) noexcept nogil:
     cdef const node_t* node = &walk.image.nodes[tuple.node]
     if not node.conntrack_max or walk.state.node_connections[tuple.node] < node.conntrack_max:
         return True
-    conntrack_collect(walk.state, walk.now_ns)
+    if walk.now_ns >= walk.state.next_expiry_ns:    # else a full table would be searched in vain
+        conntrack_collect(walk.state, walk.now_ns)
     return (walk.state.node_connections[tuple.node] < node.conntrack_max
             or table_find(walk.state, tuple, walk.now_ns) >= 0)
 
@@ -501,6 +509,7 @@ cdef int track(walk_t* walk, const tuple_t* tuple) noexcept nogil:
         outcome = track_packet(walk, found >> 1, found & 1)
         if outcome == PACKET_REPEAT:
             connection_kill(walk.state, found >> 1)
+    walk.state.next_expiry_ns = min(walk.state.next_expiry_ns, connection.expires_ns)
     if outcome == PACKET_INVALID:
         if not connection.status & IPS_CONFIRMED:
             connection_free(walk.state, found >> 1)

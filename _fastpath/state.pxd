@@ -104,6 +104,7 @@ cdef struct state_t:
     int32_t* free_list
     uint32_t connection_max, bucket_mask, free_count
     uint32_t* node_connections  # (nodes,) confirmed entries of each node
+    uint64_t next_expiry_ns     # no entry's time is up before; 0 = not known
     # bridges
     learned_t* learned
     uint32_t learned_mask

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from _fastpath.conntrack import TcpState
+from _fastpath.conntrack_tcp import TcpState
 from dataplane.reference.conntrack_tcp import TcpState as ReferenceTcpState
 from dataplane.reference.engine import Engine as ReferenceEngine
 from dataplane.replay.after import connections, order
