@@ -36,7 +36,8 @@ golden: build       ## rewrite the traces in tests/golden, then review the diff
 bench: build        ## packets per second and nanoseconds per packet, with a checksum of the answers
 	@$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-quiet
 
-# A copy, so that the kernels in place stay fast ones.  Python's own leaks are not our subject.
+# A copy, so that the kernels in place stay fast ones.  Python's own leaks are not our subject;
+# reports are written past pytest, which therefore captures no file descriptors.
 SANITIZED := build/sanitize
 SANITIZERS = $(shell gcc -print-file-name=libasan.so) $(shell gcc -print-file-name=libubsan.so)
 
@@ -48,7 +49,7 @@ sanitize: $(VENV)/installed     ## the same tests with the kernels watched by AS
 	cd $(SANITIZED) && DATAPLANE_SANITIZE=1 $(abspath $(BIN))/python setup.py -q build_ext --inplace
 	cd $(SANITIZED) && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 \
 	    UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
-	    $(abspath $(BIN))/python -m pytest -p no:cacheprovider --timeout=900 \
+	    $(abspath $(BIN))/python -m pytest -p no:cacheprovider --capture=sys --timeout=900 \
 	    -m "not kernel" -k "not process and not subprocess" --ignore=tests/test_docs.py $(TESTS)
 
 fuzz: build         ## the same properties, a hundred times longer
