@@ -14,6 +14,8 @@ from _fastpath.icmp cimport (
 from _fastpath.image cimport REJECT_TCP_RESET, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_MULTICAST
 from _fastpath.packet cimport (
     CHECKSUM_WRONG,
+    PROTO_DCCP,
+    PROTO_UDPLITE,
     ether_dst,
     ether_src,
     packet_checksum,
@@ -130,8 +132,10 @@ cdef bint reject(walk_t* walk, const target_t* target) noexcept nogil:
     cdef packet_t* made
     cdef uint8_t kind = GENERATED_ICMP_UNREACHABLE
     if target.a != REJECT_TCP_RESET:
-        # nf_reject_ipv4.c, nf_send_unreach: not about a packet that was damaged.
-        if packet_checksum(packet) == CHECKSUM_WRONG:
+        # nf_send_unreach: not about a packet that was damaged; nf_reject_verify_csum: of some
+        # protocols nobody looks.
+        if (packet.proto != PROTO_UDPLITE and packet.proto != PROTO_DCCP
+                and packet_checksum(packet) == CHECKSUM_WRONG):
             return False
         return icmp_error(walk, kind, <uint8_t>(target.b >> 8), <uint8_t>target.b, 0)
     if not reset_may_answer(packet) or address_kind(

@@ -25,7 +25,8 @@ from dataplane.reference.packet import (
     Packet,
 )
 
-ERROR_TYPES = frozenset((3, 4, 5, 11, 12))
+# icmp.c, icmp_pointers: errors, and what has no meaning to a host.
+ERROR_TYPES = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12))
 LAST_TYPE = 18  # NR_ICMP_TYPES
 MOST4 = 576  # RFC 1812, section 4.3.2.3
 MOST6 = 1280  # RFC 4443, section 2.4 (c)
