@@ -69,11 +69,14 @@ def packets(draw):
     ]))  # fmt: skip
 
 
-def check_walks_equal(rules, traffic):
+def check_walks_equal(rules, traffic, fragment=0):
     nodes = {"n": node(rules)}
     fast, slow = FastEngine(nodes), ReferenceEngine(nodes)
     for number, (protocol, body) in enumerate(traffic):
-        mine, its = (send(e, protocol, body, time=number, id=number) for e in (fast, slow))
+        mine, its = (
+            send(engine, protocol, body, time=number, id=number, fragment=fragment)
+            for engine in (fast, slow)
+        )
         assert list(mine.steps) == list(its.steps)
         assert (mine.verdict, mine.reason) == (its.verdict, its.reason)
     counted = counters(fast.image, fast.state)
@@ -90,6 +93,15 @@ def test_walk_equals_reference(rules, traffic):
 @given(tables([*MATCHES, *UNMODELLED]), st.lists(packets(), min_size=1, max_size=2))
 def test_walk_past_what_is_not_modelled_equals_reference(rules, traffic):
     check_walks_equal(rules, traffic)
+
+
+STATELESS = [match for match in MATCHES if "conntrack" not in match]
+
+
+@given(tables(STATELESS), packets(), st.sampled_from([0x2000, 1, 2, 0x1001, 0x3FFF]))
+def test_walk_of_a_fragment_equals_reference(rules, packet, fragment):
+    """Offset 1 would overwrite the TCP header's flags: dropped where ports are asked for."""
+    check_walks_equal(rules, [packet], fragment)
 
 
 @given(tables(), packets())
@@ -126,6 +138,18 @@ def walked(*lines, policy="ACCEPT"):
 )  # fmt: skip
 def test_rules_met(lines, met):
     assert walked(*lines)[1] == met
+
+
+@pytest.mark.parametrize(
+    ("fragment", "met"),
+    [(0x2000, ["FORWARD 1"]), (1, []), (2, ["FORWARD 0"]), (0x1001, ["FORWARD 0"])],
+)
+def test_ports_of_fragments(fragment, met):
+    """xt_tcpudp.c: only the first fragment has ports, and offset 1 is an attack on them."""
+    rules = table("filter", "FORWARD -p tcp -m tcp --dport 80 -j ACCEPT")
+    record = send(FastEngine({"n": node(rules)}), 6, SYN, fragment=fragment)
+    assert rules_met(record) == [f"filter {rule}" for rule in met]
+    assert (record.reason == Reason.NETFILTER_DROP) == (not met)
 
 
 def test_what_ends_a_walk():
