@@ -29,7 +29,7 @@ MATCHES = [
     "-m statistic --mode nth --every 2 --packet 1", "-m owner --uid-owner 0",
 ]  # fmt: skip
 TARGETS = ["", "-j ACCEPT", "-j DROP", "-j RETURN", "-j MARK --set-xmark 0x1/0x1",
-           "-j MARK --set-xmark 0x3/0xffffffff", "-j LOG"]  # fmt: skip
+           "-j MARK --set-xmark 0x1/0x0", "-j MARK --set-xmark 0x3/0xffffffff", "-j LOG"]  # fmt: skip
 UNMODELLED = [
     "-m recent --rcheck --name x --mask 255.255.255.255 --rsource",
     "-m physdev --physdev-in a",
@@ -134,6 +134,9 @@ def walked(*lines, policy="ACCEPT"):
         (["FORWARD -j A", "FORWARD -j ACCEPT", "A -g B", "A -j DROP", "B -p udp"],
          ["FORWARD 1", "A 1", "FORWARD 2"]),
         (["FORWARD -j RETURN", "FORWARD -j DROP"], ["FORWARD 1", "FORWARD 0"]),
+        # Bits outside the mask are turned over: kube-proxy takes its mark off so.
+        ([*["FORWARD -j MARK --set-xmark 0x4000/0x0"] * 2, "FORWARD -m mark --mark 0x0 -j DROP"],
+         ["FORWARD 1", "FORWARD 2", "FORWARD 3"]),
     ],
 )  # fmt: skip
 def test_rules_met(lines, met):
