@@ -28,8 +28,10 @@ MATCHES = [
     "-m statistic --mode random --probability 0.5",
     "-m statistic --mode nth --every 2 --packet 1", "-m owner --uid-owner 0",
 ]  # fmt: skip
-TARGETS = ["", "-j ACCEPT", "-j DROP", "-j RETURN", "-j MARK --set-xmark 0x1/0x1",
-           "-j MARK --set-xmark 0x1/0x0", "-j MARK --set-xmark 0x3/0xffffffff", "-j LOG"]  # fmt: skip
+TARGETS = [
+    "", "-j ACCEPT", "-j DROP", "-j RETURN", "-j LOG", "-j MARK --set-xmark 0x1/0x1",
+    "-j MARK --set-xmark 0x1/0x0", "-j MARK --set-xmark 0x3/0xffffffff",
+]  # fmt: skip
 UNMODELLED = [
     "-m recent --rcheck --name x --mask 255.255.255.255 --rsource",
     "-m physdev --physdev-in a",
