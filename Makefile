@@ -45,7 +45,7 @@ sanitize: $(VENV)/installed     ## the same tests with the kernels watched by AS
 	mkdir -p $(SANITIZED)
 	rm -rf $(SANITIZED)/dataplane $(SANITIZED)/tests $(SANITIZED)/_fastpath/*.p[yx][xd]
 	tar -c --exclude='*.so' --exclude='*.c' --exclude=__pycache__ \
-	    _fastpath dataplane tests pcaps $(wildcard *.md) setup.py pyproject.toml | tar -x -C $(SANITIZED)
+	    _fastpath dataplane tests pcaps $(wildcard *.md) setup.py pyproject.toml | tar -x -m -C $(SANITIZED)
 	cd $(SANITIZED) && DATAPLANE_SANITIZE=1 $(abspath $(BIN))/python setup.py -q build_ext --inplace
 	cd $(SANITIZED) && LD_PRELOAD="$(SANITIZERS)" ASAN_OPTIONS=detect_leaks=0 \
 	    UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
