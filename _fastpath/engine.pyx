@@ -133,6 +133,7 @@ cdef class Engine:
         cdef const target_t[::1] targets = arrays["targets"]
         cdef const interface_t[::1] interfaces = arrays["interfaces"]
         cdef const range_t[::1] ranges = arrays["ranges"]
+        cdef const uint32_t[::1] words = arrays["words"]
         self.image.nodes = &nodes[0]
         self.image.hooks = &hooks[0]
         self.image.rules = &rules[0]
@@ -140,6 +141,7 @@ cdef class Engine:
         self.image.targets = &targets[0]
         self.image.interfaces = &interfaces[0]
         self.image.ranges = &ranges[0]
+        self.image.words = &words[0]
         self.image.node_count = <uint32_t>nodes.shape[0]
         self.image.rule_count = <uint32_t>rules.shape[0]
 

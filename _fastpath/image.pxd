@@ -40,19 +40,27 @@ cpdef enum RouteKind:       # RTN_*
     ROUTE_THROW = 9
     ROUTE_UNKNOWN = 255     # not modelled (multipath, encap …)
 
+# By what they look at: see matches.pyx.
 cpdef enum MatchKind:
     MATCH_UNKNOWN = 0       # not modelled: its outcome is not known
+    # the packet's bytes
     MATCH_PORTS = 1         # sport a-b, dport c-d; the protocol is checked by the rule
     MATCH_TCP_FLAGS = 2     # (flags & a) == b
     MATCH_TCP_OPTION = 3    # option kind a is present
     MATCH_ICMP = 4          # type a (255 = any), codes b-c
     MATCH_MULTIPORT = 5     # ranges ranges[a : a + b]; c: 1 source, 2 destination, 3 either
-    MATCH_CONNTRACK = 6     # a: states (CtState bits); b: status bits; see netfilter.pyx
-    MATCH_MARK = 7          # (mark & b) == a
-    MATCH_ADDRTYPE = 8      # a: source types, b: destination types (bit RouteKind), c: AddrtypeFlag
-    MATCH_STATISTIC_RANDOM = 9  # 31-bit threshold a
-    MATCH_STATISTIC_NTH = 10    # every a, packet b, counter c
-    MATCH_NEVER = 11        # known not to match (owner, of a forwarded packet)
+    # where the packet is
+    MATCH_PLACE_FIRST = 60
+    MATCH_MARK = 60         # (mark & b) == a
+    MATCH_ADDRTYPE = 61     # a: source types, b: destination types (bit RouteKind), c: AddrtypeFlag
+    MATCH_NEVER = 62        # known not to match (owner, of a forwarded packet)
+    # its connection
+    MATCH_CONNTRACK_FIRST = 100
+    MATCH_CONNTRACK = 100   # a: states (CtState bits); b: status bits; see match_conntrack.pyx
+    # what the rule remembers, chance, the time
+    MATCH_MEMORY_FIRST = 140
+    MATCH_STATISTIC_RANDOM = 140    # 31-bit threshold a
+    MATCH_STATISTIC_NTH = 141       # every a, packet b, counter c
 
 cpdef enum CtState:         # bits of -m conntrack --ctstate
     CTSTATE_INVALID = 1
@@ -267,6 +275,7 @@ cdef struct image_t:
     const target_t* targets
     const interface_t* interfaces
     const range_t* ranges
+    const uint32_t* words           # longer arguments of matches and targets
     const int32_t* fibs             # roots of tries, in rule order
     const lpm_node_t* lpm
     const route_t* routes

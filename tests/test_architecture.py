@@ -113,8 +113,9 @@ def test_the_search_for_functions_finds_them():
 # A kernel and its executable specification bear the same name.
 TWINS = [
     "answers", "bridge", "capture", "checksum", "choice", "conntrack", "conntrack_tcp", "fdb",
-    "forwarding", "hooks", "icmp", "inject", "lpm", "nat", "neighbour", "netfilter", "packet",
-    "path", "tunnel", "vxlan",
+    "forwarding", "hooks", "icmp", "inject", "lpm", "match_conntrack", "match_memory",
+    "match_packet", "match_place", "matches", "nat", "neighbour", "netfilter", "packet", "path",
+    "targets", "tunnel", "vxlan",
 ]  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def address_text(number: int, family: int) -> str:
 
 def name_words(name: str) -> Pair:
     """A device name as two words, as the kernel compares names."""
-    raw = name.encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0")
+    raw = name.encode(errors="surrogateescape")[:NAME_BYTES].ljust(NAME_BYTES, b"\0")
     return int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little")
 
 
@@ -49,7 +49,7 @@ def name_mask(pattern: str) -> tuple[Pair, Pair]:
     """(name, mask) of `-i PATTERN`: a trailing + leaves the rest open."""
     if pattern.endswith("+"):
         prefix = pattern[:-1]
-        mask_bytes = b"\xff" * len(prefix.encode())
+        mask_bytes = b"\xff" * len(prefix.encode(errors="surrogateescape"))
     else:
         prefix = pattern
         mask_bytes = b"\xff" * NAME_BYTES
@@ -60,4 +60,6 @@ def name_mask(pattern: str) -> tuple[Pair, Pair]:
 
 def identity(text: str) -> int:
     """A name as 64 bits: what chance depends on, so that it does not depend on numbering."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(
+        blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "little"
+    )

@@ -140,7 +140,7 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
         fdb=[(f.node, link_layer.fdb_text(f.entry) if f.entry else "") for f in fdb],
     )
     arrays["base"] = _step_bases(names)
-    return Image(arrays, names, seed, len(rules.nth), dict(nodes))
+    return Image(arrays, names, seed, len(rules.pools.nth), dict(nodes))
 
 
 def _array(rows: list[tuple[object, ...]], dtype: np.dtype[np.void]) -> Array:
@@ -157,7 +157,8 @@ def _rule_arrays(rules: RuleTables) -> dict[str, Array]:
         "matches": _array(list(rules.matches), dtypes.MATCH),
         "targets": _array(list(rules.targets), dtypes.TARGET),
         "interfaces": _array(list(rules.interfaces), dtypes.INTERFACE),
-        "ranges": _array(list(rules.ranges), dtypes.RANGE),
+        "ranges": _array(list(rules.pools.ranges), dtypes.RANGE),
+        "words": np.array(rules.pools.words or [0], np.uint32),
     }
 
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from _fastpath.image import JUMP_DEPTH, RuleInvert, TargetKind
 from dataplane.errors import TableError
 from dataplane.image import encode
-from dataplane.image.matches import Row as MatchRow
+from dataplane.image.match_rows import Row as MatchRow
 from dataplane.image.matches import match_rows
+from dataplane.image.pools import Pools
 from dataplane.image.targets import EMPTY, VERDICTS, target_row
 from dataplane.image.targets import Row as TargetRow
 from dataplane.node.iptables import Chain, Rule, Ruleset, Table, Target
@@ -42,8 +43,7 @@ class RuleTables:
     matches: list[MatchRow] = field(default_factory=list)
     targets: list[TargetRow] = field(default_factory=lambda: [EMPTY])
     interfaces: list[tuple[encode.Pair, encode.Pair]] = field(default_factory=list)
-    ranges: list[tuple[int, int]] = field(default_factory=list)
-    nth: list[int] = field(default_factory=list)  # first value of each nth counter
+    pools: Pools = field(default_factory=Pools)
     names: list[RuleName] = field(default_factory=list)
     base_chains: dict[tuple[str, int, str, str], BaseChain] = field(default_factory=dict)
     interface_index: dict[str, int] = field(default_factory=dict)
@@ -94,7 +94,7 @@ def _rule_row(
 ) -> tuple[object, ...]:
     match_start = len(tables.matches)
     for match in rule.matches:
-        tables.matches += match_rows(match, tables.ranges, tables.nth, label.family)
+        tables.matches += match_rows(match, tables.pools, label.family)
     match_count = len(tables.matches) - match_start
     kind, target, jump = _target(tables, rule.target, label.family, start)
     src, src_mask = encode.network_pair(rule.src.network) if rule.src else (encode.ZERO,) * 2

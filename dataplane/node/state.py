@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from dataplane.errors import NOWHERE, Source
+from dataplane.node.ipset_rows import Ipset
 from dataplane.node.iptables import Ruleset
 
 Address = IPv4Address | IPv6Address
@@ -179,6 +180,7 @@ class NodeState:
     fdb: tuple[FdbEntry, ...] = ()
     iptables: Ruleset = field(default_factory=Ruleset)  # iptables-save
     ip6tables: Ruleset = field(default_factory=Ruleset)  # ip6tables-save
+    ipsets: tuple[Ipset, ...] = ()  # ipset save, in its order
     sysctls: dict[str, str] = field(default_factory=dict)  # dotted name -> value
     conntrack: tuple[ConntrackEntry, ...] = ()
     kernel: str = ""  # release, consulted only where versions differ; "" = newest modelled

@@ -46,7 +46,9 @@ def fold(h: int, word: int) -> int:
 
 
 def identity(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(
+        blake2b(text.encode(errors="surrogateescape"), digest_size=8).digest(), "little"
+    )
 
 
 def rule_identity(family: int, table: str, chain: str, number: int) -> int:

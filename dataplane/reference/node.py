@@ -14,6 +14,7 @@ DEFAULT_RULES = (
     RoutingRule(32767, "default", family=6),
 )
 Rule = tuple[int, str, str, int]  # family, table, chain, number
+MatchOfRule = tuple[int, str, str, int, int]  # … and which of its matches
 
 
 class Node:
@@ -37,7 +38,9 @@ class Node:
         self.conntrack = ConntrackTable()
         self.learned: dict[tuple[str, str], str] = {}  # (bridge, mac): port
         self.counters: dict[Rule, list[int]] = {}  # packets, bytes
-        self.evaluations: dict[tuple[Rule, int], int] = {}  # of `statistic --mode nth`
+        self.evaluations: dict[
+            tuple[int, str, str, int, int], int
+        ] = {}  # of `statistic --mode nth`
 
     # Settings.
 

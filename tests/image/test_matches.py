@@ -3,7 +3,9 @@
 import pytest
 
 from _fastpath.image import AddrtypeFlag, MatchKind, RouteKind
-from dataplane.image.matches import UNKNOWN, match_rows, row
+from dataplane.image.match_rows import UNKNOWN, row
+from dataplane.image.matches import match_rows
+from dataplane.image.pools import Pools
 from dataplane.node.iptables import parse
 
 
@@ -14,10 +16,10 @@ def rule_of(spec):
 
 def rows_of(spec):
     """(rows, ranges, counters)"""
-    ranges, counters, rows = [], [], []
+    pools, rows = Pools(), []
     for match in rule_of(spec).matches:
-        rows += match_rows(match, ranges, counters, 4)
-    return rows, ranges, counters
+        rows += match_rows(match, pools, 4)
+    return rows, pools.ranges, pools.nth
 
 
 ANY = (0, 65535)

@@ -101,4 +101,4 @@ def test_whatever_iptables_prints_becomes_rows(tool, table):
     assert len(rows) == len(lines) + len(chains)
     np.array(tables.matches, dtypes.MATCH)
     np.array(tables.targets, dtypes.TARGET)
-    np.array(tables.ranges, dtypes.RANGE)
+    np.array(tables.pools.ranges, dtypes.RANGE)

@@ -1,0 +1,6 @@
+# Matches that ask where the packet is, and whom its addresses belong to.
+from _fastpath.image cimport match_t
+from _fastpath.state cimport walk_t
+
+# Matched
+cdef int place_match(walk_t* walk, const match_t* match) noexcept nogil

@@ -1,0 +1,100 @@
+"""What a rule's target does.  Specified by dataplane.reference.targets."""
+
+from libc.stdint cimport uint32_t
+
+from _fastpath.address cimport addr_t
+from _fastpath.forwarding cimport select_address
+from _fastpath.image cimport (
+    RANGE_MAP_IPS,
+    TARGET_ACCEPT,
+    TARGET_DNAT,
+    TARGET_DROP,
+    TARGET_MARK,
+    TARGET_MASQUERADE,
+    TARGET_NOTRACK,
+    TARGET_REJECT,
+    TARGET_SNAT,
+    TARGET_UNKNOWN,
+    target_t,
+)
+from _fastpath.nat cimport MANIP_DST, MANIP_SRC, nat_setup
+from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, WALK_UNKNOWN
+from _fastpath.packet cimport packet_t
+from _fastpath.reason cimport (
+    NAT_NO_ADDRESS,
+    NETFILTER_DROP,
+    NETFILTER_REJECT,
+    TARGET_UNMODELLED,
+)
+from _fastpath.state cimport CT_UNTRACKED
+from _fastpath.trace cimport EVENT_MARK, trace_value
+
+
+cdef int translate(walk_t* walk, const rule_t* rule, const target_t* target) noexcept nogil:
+    """xt_nat.c, xt_MASQUERADE.c, xt_REDIRECT.c"""
+    cdef packet_t* packet = walk.packet
+    cdef target_t own = target[0]
+    cdef addr_t address = addr_t(0, 0)
+    if rule.kind == TARGET_DNAT:
+        nat_setup(walk, target, MANIP_DST)
+        return WALK_ACCEPT
+    if rule.kind == TARGET_SNAT:
+        nat_setup(walk, target, MANIP_SRC)
+        return WALK_ACCEPT
+    if rule.kind == TARGET_MASQUERADE:
+        if packet.out_device < 0 or not select_address(
+                walk.image, packet.out_device, packet.family, next_hop_of(walk), &address):
+            walk.reason = NAT_NO_ADDRESS
+            return WALK_DROP
+    elif packet.in_device < 0:
+        # REDIRECT at OUTPUT: to the loopback address.
+        address = addr_t(0, 0x7F000001) if packet.family == 4 else addr_t(0, 1)
+    elif not select_address(walk.image, packet.in_device, packet.family, addr_t(0, 0), &address):
+        walk.reason = NAT_NO_ADDRESS
+        return WALK_DROP
+    own.address_min = own.address_max = address
+    own.flags |= RANGE_MAP_IPS
+    nat_setup(walk, &own, MANIP_SRC if rule.kind == TARGET_MASQUERADE else MANIP_DST)
+    return WALK_ACCEPT
+
+
+cdef addr_t next_hop_of(const walk_t* walk) noexcept nogil:
+    """rt_nexthop: the gateway of the packet's route, else its destination."""
+    if walk.packet.route >= 0:
+        if (walk.image.routes[walk.packet.route].gateway.hi
+                | walk.image.routes[walk.packet.route].gateway.lo):
+            return walk.image.routes[walk.packet.route].gateway
+    return walk.packet.dst
+
+
+cdef void set_mark(walk_t* walk, const target_t* target) noexcept nogil:
+    cdef uint32_t mark = (walk.packet.mark & ~target.b) ^ target.a
+    if mark != walk.packet.mark:
+        trace_value(walk.trace, EVENT_MARK, walk.packet.mark, mark)
+    walk.packet.mark = mark
+
+
+cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
+    cdef const target_t* target = &walk.image.targets[rule.target]
+    if rule.kind == TARGET_ACCEPT:
+        return WALK_ACCEPT
+    if rule.kind == TARGET_DROP:
+        walk.reason = NETFILTER_DROP
+        return WALK_DROP
+    if rule.kind == TARGET_MARK:
+        set_mark(walk, target)
+        return -1
+    if rule.kind == TARGET_REJECT:
+        walk.reason = NETFILTER_REJECT
+        return WALK_REJECT
+    if rule.kind == TARGET_NOTRACK:
+        if not walk.packet.is_tracked:
+            walk.packet.is_tracked = 1
+            walk.packet.ctinfo = CT_UNTRACKED
+        return -1
+    if rule.kind == TARGET_UNKNOWN:
+        walk.reason = TARGET_UNMODELLED
+        return WALK_UNKNOWN
+    if walk.packet.connection < 0:
+        return WALK_ACCEPT          # a NAT target where there is no connection to bind
+    return translate(walk, rule, target)

@@ -1,0 +1,10 @@
+"""Arrays that the rows of matches and targets refer to by index, while rules become rows."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Pools:
+    ranges: list[tuple[int, int]] = field(default_factory=list)  # of ports
+    words: list[int] = field(default_factory=list)  # longer arguments, 32 bits each
+    nth: list[int] = field(default_factory=list)  # first value of each nth counter

@@ -1,0 +1,27 @@
+"""What all matches of the specification share."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from dataplane.node.iptables import Option
+from dataplane.reference.packet import Packet
+from dataplane.reference.place import Place
+
+Options = tuple[Option, ...]
+
+
+class Unmodelled(Exception):  # noqa: N818  not an error
+    """What this match would say is not known."""
+
+
+class Where(NamedTuple):
+    """Which match of which rule: what it remembers is its own."""
+
+    table: str
+    chain: str
+    number: int
+    at: int  # of the rule's matches
+
+
+Answer = Callable[[Place, Options, Packet], bool]
+RememberingAnswer = Callable[[Place, Where, Options, Packet], bool]
