@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-DOCUMENTS = [README, ARCHITECTURE, CONTRIBUTING, ROOT / "CHANGELOG.md"]
+DOCUMENTS = [README, ARCHITECTURE, CONTRIBUTING, ROOT / "CHANGELOG.md", ROOT / "docs/netfilter.md"]
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.M | re.S)
 
 
@@ -221,10 +221,12 @@ def asked_for(function: object) -> set[str]:
 
 
 def listed(label: str) -> set[str]:
-    text = README.read_text()
-    paragraph = re.search(rf"^\* \*\*{label}\*\*(.*?)\n(?=\*|\n)", text, re.M | re.S)
-    assert paragraph, label
-    return set(re.findall(r"`([\w]+)`", paragraph[1]))
+    """Extensions with a row in the table of docs/netfilter.md under `## LABEL`."""
+    section = (ROOT / "docs/netfilter.md").read_text().split(f"## {label}")[1].split("\n## ")[0]
+    found = re.findall(r"^\| `(\w+)` \| (\w+) \|", section, re.M)
+    assert {status for _, status in found} <= {"modelled", "approximated"}
+    assert [name for name, _ in found] == sorted(name for name, _ in found), "sort the table"
+    return {name for name, _ in found}
 
 
 def test_the_matches_that_are_modelled() -> None:
