@@ -10,7 +10,7 @@ packet leaves the node or reaches a process (confirm): a dropped packet leaves n
                                 no ── protocol's first-packet check ── NEW, unconfirmed
                                                   └── refused ── INVALID, no connection
 
-Not modelled yet: TCP window tracking, helpers, expectations, zones.
+Not modelled yet: helpers, expectations, zones.
 """
 
 from libc.stdint cimport uint16_t
@@ -63,6 +63,7 @@ from _fastpath.state cimport (
     TIMEOUT_UDP,
     TIMEOUT_UDP_STREAM,
     connection_t,
+    connection_stream,
     connection_tuple,
 )
 from _fastpath.trace cimport STEP_CONNTRACK, trace_step
@@ -104,6 +105,7 @@ cdef void tuple_invert(tuple_t* to, const tuple_t* source) noexcept nogil:
     to.src = source.dst
     to.dst = source.src
     to.node = source.node
+    to.zone = source.zone
     to.proto = source.proto
     to.family = source.family
     if source.proto == PROTO_ICMP or source.proto == PROTO_ICMPV6:
@@ -116,7 +118,7 @@ cdef void tuple_invert(tuple_t* to, const tuple_t* source) noexcept nogil:
 
 cdef inline bint tuple_equal(const tuple_t* a, const tuple_t* b) noexcept nogil:
     return (a.sport == b.sport and a.dport == b.dport and a.node == b.node
-            and a.proto == b.proto and a.family == b.family
+            and a.zone == b.zone and a.proto == b.proto and a.family == b.family
             and addr_equal(a.src, b.src) and addr_equal(a.dst, b.dst))
 
 
@@ -138,6 +140,7 @@ cdef bint packet_tuple(const packet_t* packet, uint16_t node, tuple_t* tuple) no
     tuple.src = packet.src
     tuple.dst = packet.dst
     tuple.node = node
+    tuple.zone = 0
     tuple.proto = packet.proto
     tuple.family = packet.family
     tuple.sport = tuple.dport = 0
@@ -284,7 +287,7 @@ cdef void udp_packet(walk_t* walk, connection_t* connection) noexcept nogil:
     """nf_conntrack_udp_packet: two seconds after the first reply it is a stream."""
     cdef const node_t* node = &walk.image.nodes[connection.original.node]
     cdef uint32_t timeout = node.timeouts[<int>TIMEOUT_UDP]
-    if connection.status & IPS_SEEN_REPLY and walk.now_ns > connection.stream_ns:
+    if connection.status & IPS_SEEN_REPLY and walk.now_ns > connection_stream(connection)[0]:
         timeout = node.timeouts[<int>TIMEOUT_UDP_STREAM]
         connection.status |= IPS_ASSURED
     connection.expires_ns = walk.now_ns + <uint64_t>timeout * SECOND_NS
@@ -318,7 +321,7 @@ cdef bint opens(const node_t* node, const packet_t* packet,
         return type == 8 or type == 13 or type == 15 or type == 17
     if packet.proto == PROTO_ICMPV6:
         return type == 128 or type == 139
-    connection.stream_ns = now_ns + <uint64_t>2 * SECOND_NS
+    connection_stream(connection)[0] = now_ns + <uint64_t>2 * SECOND_NS
     return True
 
 
@@ -358,6 +361,7 @@ cdef bint quoted_tuple(const packet_t* packet, uint16_t node, tuple_t* tuple) no
         return False
     transport = packet.frame + at
     tuple.node = node
+    tuple.zone = 0
     tuple.family = packet.family
     tuple.sport = tuple.dport = 0
     if packet.family == 4:

@@ -1,11 +1,28 @@
 """TCP in conntrack: a table, and the few cases where the table is not enough.
 
-Specified by dataplane.reference.conntrack_tcp.  nf_conntrack_proto_tcp.c; windows are not
-tracked yet: every segment counts as inside.
+Specified by dataplane.reference.conntrack_tcp.  nf_conntrack_tcp_packet of
+nf_conntrack_proto_tcp.c, v6.12; whether a segment is in the window: conntrack_window.pyx.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 
+from _fastpath.conntrack_window cimport (
+    FLAG_BE_LIBERAL,
+    FLAG_CHALLENGE_ACK,
+    FLAG_CLOSE_INIT,
+    FLAG_DATA_UNACKNOWLEDGED,
+    FLAG_MAXACK_SET,
+    FLAG_SACK_PERM,
+    FLAG_SIMULTANEOUS_OPEN,
+    FLAG_WINDOW_SCALE,
+    WINDOW_ACCEPT,
+    WINDOW_INVALID,
+    segment_t,
+    seq_after,
+    tcp_in_window,
+    tcp_options,
+)
 from _fastpath.image cimport node_t
 from _fastpath.packet cimport (
     ETHER_SIZE,
@@ -13,14 +30,18 @@ from _fastpath.packet cimport (
     TCP_FIN,
     TCP_RST,
     TCP_SYN,
+    load16,
     load32,
     packet_t,
 )
 from _fastpath.state cimport (
     IPS_ASSURED,
     IPS_SEEN_REPLY,
+    TIMEOUT_TCP_RETRANS,
     TIMEOUT_TCP_UNACK,
     connection_t,
+    tcp_end_t,
+    tcp_t,
 )
 
 cdef enum:
@@ -69,9 +90,6 @@ cdef enum:
     INDEX_ACK = 3
     INDEX_RST = 4
     INDEX_NONE = 5
-    SEEN_CLOSE_INIT = 1     # IP_CT_TCP_FLAG_CLOSE_INIT: this direction's FIN began the closing
-    SIMULTANEOUS_OPEN = 2   # tcp_notes: both sides sent a SYN
-    CHALLENGE_ACK = 4       # tcp_notes: a SYN in LAST_ACK was ignored (RFC 5961)
 
 
 cdef inline uint32_t tcp_index(uint8_t flags) noexcept nogil:
@@ -103,110 +121,236 @@ cdef bint tcp_header_is_valid(const packet_t* packet) noexcept nogil:
     return tcp_flags_are_valid(packet.tcp_flags)
 
 
-cdef bint tcp_new(const node_t* node, const packet_t* packet,
-                  connection_t* connection) noexcept nogil:
-    """Whether a first packet opens a connection.  The packet itself then takes it from NONE."""
-    cdef uint8_t state = TCP_TABLE[0][tcp_index(packet.tcp_flags)][<int>TCP_NONE]
-    if state >= TCP_MAX:
-        return False
-    if state == TCP_ESTABLISHED and not node.tcp_loose:
-        return False
-    connection.tcp_state = TCP_NONE
-    connection.tcp_last_index = INDEX_NONE
-    return True
-
-
-cdef inline uint32_t tcp_end(const packet_t* packet) noexcept nogil:
-    """segment_seq_plus_len: the sequence number after this segment."""
+cdef void segment_of(const packet_t* packet, segment_t* segment) noexcept nogil:
     cdef const uint8_t* header = packet.frame + packet.l4
     cdef uint32_t payload = (packet.ip_length + ETHER_SIZE - packet.l4
                              - (header[12] >> 4) * 4)
-    return (load32(header + 4) + payload + ((packet.tcp_flags & TCP_SYN) != 0)
-            + ((packet.tcp_flags & TCP_FIN) != 0))
+    segment.flags = packet.tcp_flags
+    segment.index = <uint8_t>tcp_index(packet.tcp_flags)
+    segment.seq = load32(header + 4)
+    segment.ack = load32(header + 8)
+    segment.window = load16(header + 14)
+    # segment_seq_plus_len: SYN and FIN take a sequence number each.
+    segment.end = (segment.seq + payload + ((packet.tcp_flags & TCP_SYN) != 0)
+                   + ((packet.tcp_flags & TCP_FIN) != 0))
 
 
-cdef uint8_t tcp_next_state(const packet_t* packet, connection_t* connection, uint32_t what,
-                            uint32_t direction) noexcept nogil:
-    """The table's answer, and the three places where it is not the last word.
-
-    TCP_NONE here means: kill this connection and look again.
-    """
-    cdef uint8_t before = connection.tcp_state
-    cdef uint8_t after = TCP_TABLE[direction][what][before]
-    if after == TCP_SYN_SENT and before >= TCP_TIME_WAIT:
-        # A SYN on a connection that was closed or aborted: begin anew (RFC 1122 4.2.2.13).
-        if ((connection.tcp_flags[0] | connection.tcp_flags[1]) & SEEN_CLOSE_INIT
-                or (connection.tcp_last_dir == direction
-                    and connection.tcp_last_index == INDEX_RST)):
-            return TCP_NONE
-        after = TCP_IGNORE
-    if (after == TCP_IGNORE and what == INDEX_SYNACK and connection.tcp_last_index == INDEX_SYN
-            and connection.tcp_last_dir != direction
-            and load32(packet.frame + packet.l4 + 8) == connection.tcp_last_end):
-        # The answer to a SYN that was let pass unexplained: the table was out of step.
-        connection.tcp_state = TCP_SYN_SENT
-        connection.tcp_flags[0] = connection.tcp_flags[1] = 0
-        connection.tcp_notes &= <uint8_t>~CHALLENGE_ACK
-        return TCP_SYN_RECV
-    return after
+cdef bint tcp_new(const node_t* node, const packet_t* packet,
+                  connection_t* connection) noexcept nogil:
+    cdef tcp_t* tcp = &connection.tcp
+    cdef uint8_t state = TCP_TABLE[0][tcp_index(packet.tcp_flags)][<int>TCP_NONE]
+    cdef segment_t segment
+    if state >= TCP_MAX or (state != TCP_SYN_SENT and not node.tcp_loose):
+        return False
+    segment_of(packet, &segment)
+    memset(tcp, 0, sizeof(tcp_t))
+    tcp.seen[0].end = tcp.seen[0].maxend = segment.end
+    tcp.seen[0].maxwin = max(segment.window, 1u)
+    if state == TCP_SYN_SENT:
+        tcp_options(packet, &tcp.seen[0])
+    else:
+        # Its history is lost: SACK and scaling may have been agreed upon.
+        tcp.seen[0].maxend += tcp.seen[0].maxwin
+        tcp.seen[0].flags = tcp.seen[1].flags = FLAG_SACK_PERM | FLAG_BE_LIBERAL
+    tcp.last_index = INDEX_NONE
+    return True
 
 
-cdef void remember_ignored(connection_t* connection, const packet_t* packet, uint32_t what,
+# ------------------------------------------------------------------- states out of the ordinary
+
+
+cdef inline bint is_over(const tcp_t* tcp, uint32_t direction) noexcept nogil:
+    """Closed, or aborted by this end: a SYN begins anew (RFC 1122 4.2.2.13)."""
+    return ((tcp.seen[0].flags | tcp.seen[1].flags) & FLAG_CLOSE_INIT
+            or (tcp.last_dir == direction and tcp.last_index == INDEX_RST))
+
+
+cdef inline bint answers_ignored_syn(const tcp_t* tcp, const segment_t* segment,
+                                     uint32_t direction) noexcept nogil:
+    return (segment.index == INDEX_SYNACK and tcp.last_index == INDEX_SYN
+            and tcp.last_dir != direction and segment.ack == tcp.last_end)
+
+
+cdef void resynchronise(tcp_t* tcp, uint32_t direction) noexcept nogil:
+    """The ends agree, the table was out of step: take what the ignored SYN said."""
+    cdef tcp_end_t* opener = &tcp.seen[tcp.last_dir]
+    opener.end = opener.maxend = tcp.last_end
+    opener.maxwin = max(<uint32_t>tcp.last_win, 1u)
+    opener.scale = tcp.last_wscale
+    tcp.last_flags &= <uint8_t>~FLAG_CHALLENGE_ACK
+    opener.flags = tcp.last_flags
+    memset(&tcp.seen[direction], 0, sizeof(tcp_end_t))
+
+
+cdef void remember_ignored(tcp_t* tcp, const packet_t* packet, const segment_t* segment,
                            uint32_t direction) noexcept nogil:
-    connection.tcp_last_index = <uint8_t>what
-    connection.tcp_last_dir = <uint8_t>direction
-    connection.tcp_last_end = tcp_end(packet)
-    if what == INDEX_SYN:
-        connection.tcp_notes = CHALLENGE_ACK if connection.tcp_state == TCP_LAST_ACK else 0
+    cdef tcp_end_t said
+    tcp.last_index = segment.index
+    tcp.last_dir = <uint8_t>direction
+    tcp.last_seq = segment.seq
+    tcp.last_end = segment.end
+    tcp.last_win = <uint16_t>segment.window
+    if segment.index == INDEX_SYN and direction == 0:
+        memset(&said, 0, sizeof(tcp_end_t))
+        tcp_options(packet, &said)
+        tcp.last_flags = said.flags & (FLAG_WINDOW_SCALE | FLAG_SACK_PERM)
+        tcp.last_wscale = said.scale
+        if tcp.state == TCP_LAST_ACK:
+            tcp.last_flags |= FLAG_CHALLENGE_ACK
+    if tcp.state == TCP_SYN_SENT and segment.index == INDEX_ACK and direction == 1:
+        tcp.last_ack = segment.ack      # perhaps a challenge ACK
 
 
-cdef inline bint is_challenge(const connection_t* connection, uint32_t what,
+cdef inline bint is_challenge(const tcp_t* tcp, const segment_t* segment,
                               uint32_t direction) noexcept nogil:
-    return (connection.tcp_state == TCP_LAST_ACK and what == INDEX_ACK
-            and connection.tcp_last_dir != direction and connection.tcp_last_index == INDEX_SYN
-            and connection.tcp_notes & CHALLENGE_ACK)
+    """RFC 5961 4: it acknowledges no FIN."""
+    return (tcp.state == TCP_LAST_ACK and segment.index == INDEX_ACK
+            and tcp.last_dir != direction and tcp.last_index == INDEX_SYN
+            and tcp.last_flags & FLAG_CHALLENGE_ACK)
+
+
+cdef enum Reset:
+    RESET_CHECK = 0         # the window decides
+    RESET_INVALID = 1
+    RESET_ACCEPT = 2        # whatever the window says
+    RESET_STAY = 3          # the window decides, but the connection stays as it is
+
+
+cdef inline bint is_established(const connection_t* connection) noexcept nogil:
+    return connection.tcp.state == TCP_ESTABLISHED and connection.status & IPS_ASSURED
+
+
+cdef int judge_sequence(const node_t* node, const connection_t* connection,
+                        const segment_t* segment, uint32_t direction) noexcept nogil:
+    """A reset's sequence number against what the other end has acknowledged (RFC 5961 3.2)."""
+    cdef const tcp_t* tcp = &connection.tcp
+    cdef uint32_t maxack = tcp.seen[1 - direction].maxack
+    if segment.seq == 0 and not is_established(connection):
+        return RESET_CHECK                  # the answer to a SYN that was let pass
+    if seq_after(maxack, segment.seq) and not node.tcp_ignore_invalid_rst:
+        return RESET_INVALID
+    if not is_established(connection) or segment.seq == maxack:
+        return RESET_CHECK
+    if (tcp.last_index == INDEX_ACK and tcp.last_dir == direction
+            and segment.seq == tcp.last_end):
+        return RESET_CHECK                  # right after the data before it
+    return RESET_STAY                       # a challenge ACK may follow
+
+
+cdef int judge_reset(const node_t* node, const connection_t* connection,
+                     const segment_t* segment, uint32_t direction) noexcept nogil:
+    cdef const tcp_t* tcp = &connection.tcp
+    if TCP_FIN_WAIT <= tcp.state <= TCP_CLOSE:
+        return RESET_ACCEPT         # tcp_can_early_drop: its ports may be in use again
+    if tcp.seen[1 - direction].flags & FLAG_MAXACK_SET and tcp.last_index != INDEX_SYN:
+        return judge_sequence(node, connection, segment, direction)
+    if (((connection.status & IPS_SEEN_REPLY and tcp.last_index == INDEX_SYN
+          and tcp.last_dir != direction)
+            or (not connection.status & IPS_ASSURED and tcp.last_index == INDEX_ACK))
+            and segment.ack == tcp.last_end):
+        return RESET_ACCEPT         # the answer to a SYN or ACK that was let pass
+    if (tcp.state == TCP_SYN_SENT and tcp.last_index == INDEX_ACK and tcp.last_dir == 1
+            and segment.seq == tcp.last_ack):
+        return RESET_ACCEPT         # the answer to a challenge ACK
+    return RESET_CHECK
+
+
+cdef void handle_invalid(const node_t* node, connection_t* connection, uint8_t index,
+                         uint32_t direction, uint64_t now_ns) noexcept nogil:
+    """nf_tcp_handle_invalid: both ends close outside of their windows; it may be over."""
+    cdef tcp_t* tcp = &connection.tcp
+    cdef uint64_t shorter = now_ns + <uint64_t>node.timeouts[<int>TIMEOUT_TCP_UNACK] * SECOND_NS
+    if not connection.status & IPS_ASSURED or (index != INDEX_RST and index != INDEX_FIN):
+        return
+    if tcp.last_dir == direction or (
+            tcp.last_index != INDEX_FIN and tcp.last_index != INDEX_RST):
+        tcp.last_index = index
+        tcp.last_dir = <uint8_t>direction
+        return
+    if connection.expires_ns >= now_ns + <uint64_t>120 * SECOND_NS:
+        connection.expires_ns = min(connection.expires_ns, shorter)
+
+
+# ------------------------------------------------------------------------------------ a segment
 
 
 cdef int tcp_packet(const node_t* node, connection_t* connection, const packet_t* packet,
                     uint32_t direction, uint64_t now_ns) noexcept nogil:
-    cdef uint32_t what = tcp_index(packet.tcp_flags)
-    cdef uint8_t after = tcp_next_state(packet, connection, what, direction)
-    cdef uint8_t before = connection.tcp_state
-    if after == TCP_NONE:
-        return PACKET_REPEAT
+    cdef tcp_t* tcp = &connection.tcp
+    cdef segment_t segment
+    cdef uint8_t before = tcp.state
+    cdef uint8_t after
+    cdef int reset = RESET_CHECK, window
+    segment_of(packet, &segment)
+    after = TCP_TABLE[direction][segment.index][before]
     if after == TCP_MAX:
         return PACKET_INVALID
+    if after == TCP_SYN_SENT and before >= TCP_TIME_WAIT:
+        if is_over(tcp, direction):
+            return PACKET_REPEAT
+        after = TCP_IGNORE
     if after == TCP_IGNORE:
-        remember_ignored(connection, packet, what, direction)
+        if not answers_ignored_syn(tcp, &segment, direction):
+            remember_ignored(tcp, packet, &segment, direction)
+            return PACKET_ACCEPT
+        before, after = TCP_SYN_SENT, TCP_SYN_RECV
+        resynchronise(tcp, direction)
+    elif after == TCP_TIME_WAIT and is_challenge(tcp, &segment, direction):
+        tcp.last_flags &= <uint8_t>~FLAG_CHALLENGE_ACK
         return PACKET_ACCEPT
-    if after == TCP_TIME_WAIT and is_challenge(connection, what, direction):
-        connection.tcp_notes &= <uint8_t>~CHALLENGE_ACK
-        return PACKET_ACCEPT
-    if after == TCP_SYN_SENT2:
-        connection.tcp_notes |= SIMULTANEOUS_OPEN
-    if (after == TCP_SYN_RECV and direction == 1 and what == INDEX_ACK
-            and connection.tcp_notes & SIMULTANEOUS_OPEN):
+    elif after == TCP_SYN_SENT2:
+        tcp.last_flags |= FLAG_SIMULTANEOUS_OPEN
+    elif (after == TCP_SYN_RECV and direction == 1 and segment.index == INDEX_ACK
+            and tcp.last_flags & FLAG_SIMULTANEOUS_OPEN):
         after = TCP_ESTABLISHED
-    connection.tcp_last_index = <uint8_t>what
-    connection.tcp_last_dir = <uint8_t>direction
-    connection.tcp_state = after
+    elif after == TCP_CLOSE and segment.index == INDEX_RST:
+        reset = judge_reset(node, connection, &segment, direction)
+        if reset == RESET_INVALID:
+            return PACKET_INVALID
+        if reset == RESET_STAY:
+            after = before
+    if reset != RESET_ACCEPT:
+        window = tcp_in_window(node, tcp, packet, &segment, direction)
+        if window == WINDOW_INVALID:
+            handle_invalid(node, connection, segment.index, direction, now_ns)
+            return PACKET_INVALID
+        if window != WINDOW_ACCEPT:
+            return PACKET_ACCEPT
+    tcp.last_index = segment.index
+    tcp.last_dir = <uint8_t>direction
+    tcp.state = after
     if before != after and after == TCP_FIN_WAIT:
-        connection.tcp_flags[direction] |= SEEN_CLOSE_INIT
-    refresh(node, connection, what, before, now_ns)
+        tcp.seen[direction].flags |= FLAG_CLOSE_INIT
+    refresh(node, connection, segment.index, before, now_ns)
     return PACKET_ACCEPT
 
 
-cdef void refresh(const node_t* node, connection_t* connection, uint32_t what, uint8_t before,
+cdef uint32_t timeout_of(const node_t* node, const tcp_t* tcp, uint32_t index) noexcept nogil:
+    """Seconds that the connection lives on without another segment."""
+    cdef uint32_t timeout = node.timeouts[tcp.state]
+    if tcp.retrans >= node.tcp_max_retrans and timeout > node.timeouts[<int>TIMEOUT_TCP_RETRANS]:
+        return node.timeouts[<int>TIMEOUT_TCP_RETRANS]
+    if index == INDEX_RST:
+        return node.timeouts[<int>TCP_CLOSE]
+    if (tcp.seen[0].flags | tcp.seen[1].flags) & FLAG_DATA_UNACKNOWLEDGED and (
+            timeout > node.timeouts[<int>TIMEOUT_TCP_UNACK]):
+        return node.timeouts[<int>TIMEOUT_TCP_UNACK]
+    if tcp.last_win == 0 and timeout > node.timeouts[<int>TIMEOUT_TCP_RETRANS]:
+        return node.timeouts[<int>TIMEOUT_TCP_RETRANS]
+    return timeout
+
+
+cdef void refresh(const node_t* node, connection_t* connection, uint32_t index, uint8_t before,
                   uint64_t now_ns) noexcept nogil:
     """How long the entry lives from here on, and whether it is assured."""
-    cdef uint8_t after = connection.tcp_state
-    cdef uint32_t timeout = node.timeouts[after]
+    cdef uint8_t after = connection.tcp.state
+    cdef uint32_t timeout = timeout_of(node, &connection.tcp, index)
     if not connection.status & IPS_SEEN_REPLY:
-        if what == INDEX_RST:
+        if index == INDEX_RST:
             # nf_ct_kill_acct: it never was a connection.  The packet keeps it to its end.
             connection.expires_ns = now_ns
             return
-        if what == INDEX_SYN and before == TCP_SYN_SENT:
+        if index == INDEX_SYN and before == TCP_SYN_SENT:
             return                                  # a repeated SYN prolongs nothing
         if after == TCP_ESTABLISHED:                # picked up in the middle
             timeout = min(timeout, node.timeouts[<int>TIMEOUT_TCP_UNACK])

@@ -72,13 +72,12 @@ cdef check_connections(array):
         "original.node": <char*>&row.original.node - at,
         "original.proto": <char*>&row.original.proto - at,
         "original.family": <char*>&row.original.family - at,
-        "expires_ns": <char*>&row.expires_ns - at, "stream_ns": <char*>&row.stream_ns - at,
+        "expires_ns": <char*>&row.expires_ns - at, "tcp": <char*>&row.tcp - at,
+        "tcp.state": <char*>&row.tcp.state - at, "tcp.retrans": <char*>&row.tcp.retrans - at,
+        "original.zone": <char*>&row.original.zone - at,
         "next": <char*>&row.next - at, "next_source": <char*>&row.next_source - at,
         "status": <char*>&row.status - at, "mark": <char*>&row.mark - at,
-        "tcp_state": <char*>&row.tcp_state - at, "tcp_last_dir": <char*>&row.tcp_last_dir - at,
-        "tcp_last_index": <char*>&row.tcp_last_index - at,
-        "tcp_flags": <char*>&row.tcp_flags - at, "in_use": <char*>&row.in_use - at,
-        "tcp_last_end": <char*>&row.tcp_last_end - at,
+        "in_use": <char*>&row.in_use - at,
     }
     fields = array.dtype.fields
     for name, offset in offsets.items():

@@ -177,6 +177,8 @@ cdef struct node_t:
     uint8_t tcp_loose           # nf_conntrack_tcp_loose
     uint8_t tcp_be_liberal
     uint8_t conntrack_checksum  # nf_conntrack_checksum
+    uint8_t tcp_max_retrans     # nf_conntrack_tcp_max_retrans
+    uint8_t tcp_ignore_invalid_rst
     uint32_t conntrack_max
     uint32_t timeouts[24]       # seconds, by CtTimeout
 

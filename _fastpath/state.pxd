@@ -51,26 +51,46 @@ cdef struct tuple_t:
     addr_t src, dst
     uint16_t sport, dport
     uint16_t node
+    uint16_t zone
     uint8_t proto
     uint8_t family
+
+# What is known of one end of a TCP connection: struct ip_ct_tcp_state.
+cdef struct tcp_end_t:
+    uint32_t end            # td_end: the sequence number after all that it has sent
+    uint32_t maxend         # td_maxend: the last that it may send
+    uint32_t maxwin         # td_maxwin: the largest window that it has offered; 0 = nothing seen
+    uint32_t maxack         # td_maxack
+    uint8_t scale           # td_scale
+    uint8_t flags           # TcpFlags: see conntrack_window.pxd
+    uint16_t padding
+
+# struct ip_ct_tcp.  The last_ fields are of the last segment that counted, or was let pass.
+cdef struct tcp_t:
+    tcp_end_t seen[2]       # by direction
+    uint32_t last_seq, last_ack, last_end
+    uint16_t last_win
+    uint8_t last_wscale
+    uint8_t last_flags
+    uint8_t state           # TcpState
+    uint8_t last_dir
+    uint8_t last_index
+    uint8_t retrans         # how often that segment came again
 
 cdef struct connection_t:
     tuple_t original, reply  # one after the other: see connection_tuple
     uint64_t expires_ns
-    uint64_t stream_ns      # UDP: from here on it is a stream
+    tcp_t tcp               # of other protocols: see connection_stream
     int32_t next[2]         # in the hash chain of each tuple; -1 = end
     int32_t next_source     # in the chain by original source, for connections with NAT set up
     uint32_t status         # CtStatus
     uint32_t mark
-    uint8_t tcp_state
-    uint8_t tcp_last_dir    # of the packet that was let pass unexplained ("ignored")
-    uint8_t tcp_last_index
-    uint8_t tcp_flags[2]    # seen per direction: see conntrack.pyx
     uint8_t in_use
-    uint8_t tcp_notes       # see conntrack.pyx
-    uint8_t padding
-    uint32_t tcp_last_end   # sequence number after that packet
-    uint32_t padding2
+    uint8_t padding[3]
+
+# UDP: from here on the connection is a stream.  TCP's place is free in it.
+cdef inline uint64_t* connection_stream(connection_t* connection) noexcept nogil:
+    return <uint64_t*>&connection.tcp
 
 # The tuple of a direction: 0 original, 1 reply.  (Cython compares no arrays of structs.)
 cdef inline tuple_t* connection_tuple(connection_t* connection, uint32_t direction) noexcept nogil:

@@ -45,10 +45,14 @@ def tcp(
     ack: int = 0,
     payload: bytes = b"",
     partial: bool = False,
+    window: int = 64240,
+    options: bytes = b"",
 ) -> bytes:
     """The segment alone.  `partial`: its checksum is left to the device."""
-    head = struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 5 << 4, flags, 64240, 0, 0)
-    return summed(src, dst, 6, head + payload, 16, partial)
+    options += bytes(-len(options) % 4)
+    size = 5 + len(options) // 4
+    head = struct.pack(">HHIIBBHHH", sport, dport, seq, ack, size << 4, flags, window, 0, 0)
+    return summed(src, dst, 6, head + options + payload, 16, partial)
 
 
 def udp(

@@ -112,7 +112,8 @@ def test_the_search_for_functions_finds_them():
 
 # A kernel and its executable specification bear the same name.
 TWINS = [
-    "answers", "bridge", "capture", "checksum", "choice", "conntrack", "conntrack_tcp", "fdb",
+    "answers", "bridge", "capture", "checksum", "choice", "conntrack", "conntrack_tcp",
+    "conntrack_window", "fdb",
     "forwarding", "hooks", "icmp", "inject", "lpm", "match_conntrack", "match_memory",
     "match_packet", "match_place", "matches", "nat", "neighbour", "netfilter", "packet", "path",
     "targets", "tunnel", "vxlan",

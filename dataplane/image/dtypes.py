@@ -17,7 +17,8 @@ NODE = np.dtype(
         ("port_low", "u2"), ("port_high", "u2"),
         ("forwarding", "u1", (2,)), ("bridge_nf", "u1", (2,)),
         ("default_ttl", "u1"), ("tcp_loose", "u1"), ("tcp_be_liberal", "u1"),
-        ("conntrack_checksum", "u1"), ("conntrack_max", "u4"), ("timeouts", "u4", (24,)),
+        ("conntrack_checksum", "u1"), ("tcp_max_retrans", "u1"), ("tcp_ignore_invalid_rst", "u1"),
+        ("conntrack_max", "u4"), ("timeouts", "u4", (24,)),
     ],
     align=True,
 )  # fmt: skip
@@ -122,7 +123,24 @@ ADDRESS = np.dtype(
 TUPLE = np.dtype(
     [
         ("src", ADDR), ("dst", ADDR), ("sport", "u2"), ("dport", "u2"), ("node", "u2"),
-        ("proto", "u1"), ("family", "u1"),
+        ("zone", "u2"), ("proto", "u1"), ("family", "u1"),
+    ],
+    align=True,
+)  # fmt: skip
+
+TCP_END = np.dtype(
+    [
+        ("end", "u4"), ("maxend", "u4"), ("maxwin", "u4"), ("maxack", "u4"),
+        ("scale", "u1"), ("flags", "u1"), ("padding", "u2"),
+    ],
+    align=True,
+)  # fmt: skip
+
+TCP = np.dtype(
+    [
+        ("seen", TCP_END, (2,)), ("last_seq", "u4"), ("last_ack", "u4"), ("last_end", "u4"),
+        ("last_win", "u2"), ("last_wscale", "u1"), ("last_flags", "u1"),
+        ("state", "u1"), ("last_dir", "u1"), ("last_index", "u1"), ("retrans", "u1"),
     ],
     align=True,
 )  # fmt: skip
@@ -130,12 +148,8 @@ TUPLE = np.dtype(
 CONNECTION = np.dtype(
     [
         ("original", TUPLE), ("reply", TUPLE),
-        ("expires_ns", "u8"), ("stream_ns", "u8"), ("next", "i4", (2,)), ("next_source", "i4"),
-        ("status", "u4"), ("mark", "u4"),
-        ("tcp_state", "u1"), ("tcp_last_dir", "u1"), ("tcp_last_index", "u1"),
-        ("tcp_flags", "u1", (2,)), ("in_use", "u1"), ("tcp_notes", "u1"), ("padding", "u1"),
-        ("tcp_last_end", "u4"),
-        ("padding2", "u4"),
+        ("expires_ns", "u8"), ("tcp", TCP), ("next", "i4", (2,)), ("next_source", "i4"),
+        ("status", "u4"), ("mark", "u4"), ("in_use", "u1"), ("padding", "u1", (3,)),
     ],
     align=True,
 )  # fmt: skip

@@ -248,6 +248,8 @@ def _node_arrays(
             sysctl(state, "net.netfilter.nf_conntrack_tcp_loose", 1, 1),
             sysctl(state, "net.netfilter.nf_conntrack_tcp_be_liberal", 0, 1),
             sysctl(state, "net.netfilter.nf_conntrack_checksum", 1, 1),
+            sysctl(state, "net.netfilter.nf_conntrack_tcp_max_retrans", 3, 255),
+            sysctl(state, "net.netfilter.nf_conntrack_tcp_ignore_invalid_rst", 0, 1),
             sysctl(state, "net.netfilter.nf_conntrack_max", 262144, 2**32 - 1),
             timeouts(state),
         ))  # fmt: skip

@@ -16,7 +16,7 @@ from dataplane.reference.conntrack_table import (
     Status,
     Tuple,
 )
-from dataplane.reference.conntrack_tcp import Segment, TcpState
+from dataplane.reference.conntrack_window import Header, Segment, TcpConnection, TcpState
 from dataplane.reference.node import Node
 from dataplane.reference.packet import ETHER_SIZE, ICMP, ICMPV6, TCP, TRANSPORT_SIZES, UDP, Packet
 from dataplane.reference.steps import dropped
@@ -188,43 +188,81 @@ def _handle_udp(
     return conntrack_tcp.Verdict.ACCEPT
 
 
-def tcp_header(packet: Packet) -> conntrack_tcp.Header | None:
+def tcp_header(packet: Packet) -> Header | None:
     header = packet.payload[:20]
     if len(header) < 20:
         return None
     size = (header[12] >> 4) * 4
-    return conntrack_tcp.Header(
+    return Header(
         flags=header[13],
         sequence=int.from_bytes(header[4:8]),
         acknowledgement=int.from_bytes(header[8:12]),
+        window=int.from_bytes(header[14:16]),
         size=size,
         payload=packet.payload_length - size,
+        options=packet.payload[20:size],
+    )
+
+
+def _tcp_settings(node: Node) -> conntrack_tcp.Settings:
+    def number(name: str, default: int) -> int:
+        return node.setting(f"net.netfilter.nf_conntrack_tcp_{name}", default)
+
+    return conntrack_tcp.Settings(
+        loose=number("loose", 1) > 0,
+        be_liberal=number("be_liberal", 0) > 0,
+        ignore_invalid_rst=number("ignore_invalid_rst", 0) > 0,
+        max_retrans=number("max_retrans", 3),
     )
 
 
 def _handle_tcp(
     node: Node, connection: Connection, direction: int, packet: Packet, now_ns: int
 ) -> conntrack_tcp.Verdict:
-    header = tcp_header(packet)
-    if header is None or not header.is_sound:
+    header, settings = tcp_header(packet), _tcp_settings(node)
+    if header is None or not conntrack_tcp.is_sound(header):
         return conntrack_tcp.Verdict.INVALID
-    is_loose = node.setting("net.netfilter.nf_conntrack_tcp_loose", 1) > 0
-    if not connection.has(Status.CONFIRMED) and not conntrack_tcp.begins(header, is_loose):
-        return conntrack_tcp.Verdict.INVALID
+    if not connection.has(Status.CONFIRMED):
+        connection.tcp = TcpConnection()
+        if not conntrack_tcp.begin(connection.tcp, header, settings.loose):
+            return conntrack_tcp.Verdict.INVALID
     before = connection.tcp.state
-    verdict = conntrack_tcp.follow(connection.tcp, direction, header)
+    known = conntrack_tcp.Known(connection.has(Status.SEEN_REPLY), connection.has(Status.ASSURED))
+    verdict = conntrack_tcp.follow(connection.tcp, direction, header, settings, known)
+    if verdict == conntrack_tcp.Verdict.OUTSIDE:
+        _shorten(node, connection, direction, header.segment, now_ns)
+        return conntrack_tcp.Verdict.INVALID
     if verdict == conntrack_tcp.Verdict.ACCEPT:
-        _after_tcp(node, connection, header.segment, before, now_ns)
+        _after_tcp(node, connection, header.segment, before, settings, now_ns)
     return verdict
 
 
+def _shorten(
+    node: Node, connection: Connection, direction: int, segment: Segment, now_ns: int
+) -> None:
+    """nf_tcp_handle_invalid."""
+    if not connection.has(Status.ASSURED):
+        return
+    if not conntrack_tcp.responds_to_close(connection.tcp, direction, segment):
+        return
+    if connection.expires_ns - now_ns >= conntrack_tcp.SHORTENED:
+        shorter = now_ns + _tcp_timeout(node, *conntrack_tcp.UNACKNOWLEDGED)
+        connection.expires_ns = min(connection.expires_ns, shorter)
+
+
 def _after_tcp(
-    node: Node, connection: Connection, segment: Segment, before: TcpState, now_ns: int
+    node: Node,
+    connection: Connection,
+    segment: Segment,
+    before: TcpState,
+    settings: conntrack_tcp.Settings,
+    now_ns: int,
 ) -> None:
     """Timeout and ASSURED."""
     state = connection.tcp.state
-    counted = TcpState.CLOSE if segment == Segment.RST else state
-    timeout = _tcp_timeout(node, *conntrack_tcp.TIMEOUTS[counted])
+    timeout = conntrack_tcp.timeout_of(
+        connection.tcp, segment, settings, lambda *name: _tcp_timeout(node, *name)
+    )
     if not connection.has(Status.SEEN_REPLY):
         if segment == Segment.RST:  # nothing was ever established
             node.conntrack.remove(connection)

@@ -5,7 +5,7 @@ from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
 from dataplane.node.state import Address
-from dataplane.reference.conntrack_tcp import TcpConnection
+from dataplane.reference.conntrack_window import TcpConnection
 from dataplane.reference.packet import ICMP, ICMPV6
 
 

@@ -90,7 +90,7 @@ def _entry(row: Any, now_ns: int) -> ConntrackEntry:
         original=_tuple(row["original"], protocol),
         reply=_tuple(row["reply"], protocol),
         timeout=(int(row["expires_ns"]) - now_ns) // SECOND_NS,
-        state=_tcp_state(int(row["tcp_state"])) if protocol == Proto.PROTO_TCP else "",
+        state=_tcp_state(int(row["tcp"]["state"])) if protocol == Proto.PROTO_TCP else "",
         unreplied=not status & CtStatus.IPS_SEEN_REPLY,
         assured=bool(status & CtStatus.IPS_ASSURED),
         mark=int(row["mark"]),
