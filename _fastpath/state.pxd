@@ -85,8 +85,7 @@ cdef struct connection_t:
     int32_t next_source     # in the chain by original source, for connections with NAT set up
     uint32_t status         # CtStatus
     uint32_t mark
-    uint8_t in_use
-    uint8_t padding[3]
+    uint32_t in_use
 
 # UDP: from here on the connection is a stream.  TCP's place is free in it.
 cdef inline uint64_t* connection_stream(connection_t* connection) noexcept nogil:

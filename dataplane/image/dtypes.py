@@ -149,7 +149,7 @@ CONNECTION = np.dtype(
     [
         ("original", TUPLE), ("reply", TUPLE),
         ("expires_ns", "u8"), ("tcp", TCP), ("next", "i4", (2,)), ("next_source", "i4"),
-        ("status", "u4"), ("mark", "u4"), ("in_use", "u1"), ("padding", "u1", (3,)),
+        ("status", "u4"), ("mark", "u4"), ("in_use", "u4"),
     ],
     align=True,
 )  # fmt: skip
