@@ -79,14 +79,14 @@ cdef check_connections(array):
         "status": <char*>&row.status - at, "mark": <char*>&row.mark - at,
         "in_use": <char*>&row.in_use - at,
     }
+    if array.dtype.itemsize != sizeof(connection_t):
+        raise ValueError(f"connections of {array.dtype.itemsize} bytes, not {sizeof(connection_t)}")
     fields = array.dtype.fields
     for name, offset in offsets.items():
         outer, _, inner = name.partition(".")
         found = fields[outer][1] + (fields[outer][0].fields[inner][1] if inner else 0)
         if found != offset:
             raise ValueError(f"connections: {name} at {found}, but {offset} expected")
-    if array.dtype.itemsize != sizeof(connection_t):
-        raise ValueError(f"connections of {array.dtype.itemsize} bytes, not {sizeof(connection_t)}")
 
 
 cdef class Engine:
