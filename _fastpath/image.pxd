@@ -40,6 +40,11 @@ cpdef enum RouteKind:       # RTN_*
     ROUTE_THROW = 9
     ROUTE_UNKNOWN = 255     # not modelled (multipath, encap …)
 
+cpdef enum SctpMatch:       # XT_SCTP: SCTP_CHUNK_MATCH_*
+    SCTP_ANY = 1
+    SCTP_ALL = 2
+    SCTP_ONLY = 4
+
 # By what they look at: see matches.pyx.
 cpdef enum MatchKind:
     MATCH_UNKNOWN = 0       # not modelled: its outcome is not known
@@ -49,6 +54,18 @@ cpdef enum MatchKind:
     MATCH_TCP_OPTION = 3    # option kind a is present
     MATCH_ICMP = 4          # type a (255 = any), codes b-c
     MATCH_MULTIPORT = 5     # ranges ranges[a : a + b]; c: 1 source, 2 destination, 3 either
+    MATCH_TCPMSS = 6        # a-b
+    MATCH_SPI = 7           # a-b, at c in a header of d bytes
+    MATCH_SCTP_CHUNKS = 8   # a: words, 8 of types and 3 per entry; b entries; c: SctpMatch
+    # its network header and the link layer's
+    MATCH_HEADER_FIRST = 20
+    MATCH_IPRANGE = 20      # a: words of the first and last address; b: 1 the destination
+    MATCH_MAC = 21          # source a << 32 | b
+    MATCH_LENGTH = 22       # IP length a-b
+    MATCH_TTL = 23          # a-b
+    MATCH_DSFIELD = 24      # (tos & b) == a
+    MATCH_PKTTYPE = 25      # a: PACKET_*
+    MATCH_ECN_TCP = 26      # the flag a is set
     # where the packet is
     MATCH_PLACE_FIRST = 60
     MATCH_MARK = 60         # (mark & b) == a

@@ -1,17 +1,23 @@
 """Matches that look at the packet's bytes alone.  Specified by dataplane.reference.match_packet."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from _fastpath.image cimport (
     MATCH_ICMP,
     MATCH_MULTIPORT,
     MATCH_PORTS,
+    MATCH_SCTP_CHUNKS,
+    MATCH_SPI,
+    MATCH_TCPMSS,
     MATCH_TCP_FLAGS,
     MATCH_TCP_OPTION,
+    SCTP_ALL,
+    SCTP_ANY,
+    SCTP_ONLY,
     range_t,
 )
 from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, YES
-from _fastpath.packet cimport PROTO_TCP, packet_t
+from _fastpath.packet cimport ETHER_SIZE, PROTO_TCP, load16, load32, packet_holds, packet_t
 
 
 cdef inline int ports_match(const match_t* match, const packet_t* packet) noexcept nogil:
@@ -74,6 +80,93 @@ cdef int multiport_match(const walk_t* walk, const match_t* match) noexcept nogi
     return hit ^ match.invert
 
 
+cdef int tcpmss_match(const match_t* match, const packet_t* packet) noexcept nogil:
+    """xt_tcpmss.c"""
+    cdef const uint8_t* frame = packet.frame
+    cdef uint32_t at, end
+    cdef uint16_t mss
+    cdef int held
+    if not packet.is_first:
+        return UNDECIDED                # the header would be read from the middle of the payload
+    if not packet.has_ports or (frame[packet.l4 + 12] >> 4) < 5:
+        return HOTDROP
+    at = packet.l4 + 20
+    end = packet.l4 + (frame[packet.l4 + 12] >> 4) * 4
+    held = packet_holds(packet, at, end - at)
+    if held != YES:
+        return HOTDROP if held == NO else UNDECIDED
+    while at < end:
+        if frame[at] == 2 and end - at >= 4 and frame[at + 1] == 4:
+            mss = load16(frame + at + 2)
+            return (match.a <= mss <= match.b) ^ match.invert
+        if frame[at] < 2 or at + 1 >= end:
+            at += 1
+        else:
+            at += max(frame[at + 1], 1)
+    return match.invert
+
+
+cdef int spi_match(const match_t* match, const packet_t* packet) noexcept nogil:
+    """ipt_ah.c, xt_esp.c"""
+    cdef int held
+    if not packet.is_first:
+        return NO
+    held = packet_holds(packet, packet.thoff, match.d)
+    if held != YES:
+        return HOTDROP if held == NO else UNDECIDED
+    return (match.a <= load32(packet.frame + packet.thoff + match.c) <= match.b) ^ match.invert
+
+
+cdef bint chunk_flags_match(const uint32_t* entries, uint32_t count, uint8_t type,
+                            uint8_t flags) noexcept nogil:
+    """match_flags: (type, mask, flags) each; a type without an entry may have any."""
+    cdef uint32_t i
+    for i in range(count):
+        if entries[3 * i] == type:
+            return (flags & entries[3 * i + 1]) == entries[3 * i + 2]
+    return True
+
+
+cdef int sctp_chunks_match(const walk_t* walk, const match_t* match) noexcept nogil:
+    """xt_sctp.c, match_packet"""
+    cdef const packet_t* packet = walk.packet
+    cdef const uint32_t* words = walk.image.words + match.a
+    cdef uint32_t[8] missing
+    cdef uint32_t at = packet.l4 + 12, length, i, unmet = 0
+    cdef uint8_t type
+    cdef bint wanted
+    cdef int held
+    if not packet.is_first:
+        return NO
+    if not packet.has_ports:
+        return HOTDROP
+    for i in range(8):
+        missing[i] = words[i]
+    while True:
+        held = packet_holds(packet, at, 4)
+        if held == UNDECIDED:
+            return UNDECIDED
+        length = load16(packet.frame + at + 2) if held == YES else 0
+        if length == 0:
+            return HOTDROP
+        type = packet.frame[at]
+        wanted = (words[type >> 5] >> (type & 31)) & 1
+        if wanted and chunk_flags_match(words + 8, match.b, type, packet.frame[at + 1]):
+            if match.c == SCTP_ANY:
+                return YES ^ match.invert
+            missing[type >> 5] &= ~(<uint32_t>1 << (type & 31))
+        elif match.c == SCTP_ONLY:
+            return NO ^ match.invert
+        at += (length + 3) & ~<uint32_t>3
+        if at >= ETHER_SIZE + packet.ip_length:
+            break
+    for i in range(8):
+        unmet |= missing[i]
+    if match.c == SCTP_ALL:
+        return (unmet == 0) ^ match.invert
+    return (match.c == SCTP_ONLY) ^ match.invert
+
+
 cdef int tcp_flags_match(const match_t* match, const packet_t* packet) noexcept nogil:
     if not packet.is_first:
         return NO
@@ -92,6 +185,12 @@ cdef int packet_match(walk_t* walk, const match_t* match) noexcept nogil:
         return tcp_flags_match(match, packet)
     if match.kind == MATCH_TCP_OPTION:
         return tcp_option_match(match, packet)
+    if match.kind == MATCH_TCPMSS:
+        return tcpmss_match(match, packet)
+    if match.kind == MATCH_SPI:
+        return spi_match(match, packet)
+    if match.kind == MATCH_SCTP_CHUNKS:
+        return sctp_chunks_match(walk, match)
     if match.kind == MATCH_ICMP:
         return icmp_match(match, packet)
     return UNDECIDED

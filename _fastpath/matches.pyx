@@ -1,6 +1,7 @@
 """One match of a rule, by what it looks at.  Specified by dataplane.reference.matches.
 
-    match_packet        the packet's bytes
+    match_packet        its transport header
+    match_header        its network header and the link layer's
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
@@ -8,11 +9,13 @@
 
 from _fastpath.image cimport (
     MATCH_CONNTRACK_FIRST,
+    MATCH_HEADER_FIRST,
     MATCH_MEMORY_FIRST,
     MATCH_PLACE_FIRST,
     MATCH_UNKNOWN,
 )
 from _fastpath.match_conntrack cimport conntrack_match
+from _fastpath.match_header cimport header_match
 from _fastpath.match_memory cimport memory_match
 from _fastpath.match_packet cimport packet_match
 from _fastpath.match_place cimport place_match
@@ -21,8 +24,10 @@ from _fastpath.match_place cimport place_match
 cdef int one_match(walk_t* walk, const match_t* match, const rule_t* rule) noexcept nogil:
     if match.kind == MATCH_UNKNOWN:
         return UNDECIDED
-    if match.kind < MATCH_PLACE_FIRST:
+    if match.kind < MATCH_HEADER_FIRST:
         return packet_match(walk, match)
+    if match.kind < MATCH_PLACE_FIRST:
+        return header_match(walk, match)
     if match.kind < MATCH_CONNTRACK_FIRST:
         return place_match(walk, match)
     if match.kind < MATCH_MEMORY_FIRST:

@@ -45,6 +45,7 @@ cdef struct packet_t:
     uint32_t length         # bytes on the wire, from frame; >= size
     # parsed: see packet_parse
     uint32_t ip_length      # IP header and payload, as the header says
+    uint32_t thoff          # offset of what follows the IP header and its extensions
     uint32_t l4             # offset of the transport header from frame; 0 = none in sight
     uint16_t ethertype
     uint8_t family          # 4, 6; 0 = not IP
@@ -117,6 +118,12 @@ cdef void packet_scrub(packet_t* packet) noexcept nogil
 cdef inline bint proto_has_ports(uint8_t proto) noexcept nogil:
     return (proto == PROTO_TCP or proto == PROTO_UDP or proto == PROTO_SCTP
             or proto == PROTO_UDPLITE or proto == PROTO_DCCP)
+
+# Whether the IP packet holds these bytes: 0 no, 1 yes, 2 it does, but the capture does not.
+cdef inline int packet_holds(const packet_t* packet, uint32_t at, uint32_t count) noexcept nogil:
+    if at + count > ETHER_SIZE + packet.ip_length or at + count < at:
+        return 0
+    return 1 if at + count <= packet.size else 2
 
 cdef inline uint16_t load16(const uint8_t* data) noexcept nogil:
     return <uint16_t>((data[0] << 8) | data[1])

@@ -107,6 +107,7 @@ cdef uint8_t packet_checksum(packet_t* packet) noexcept nogil:
 cdef int parse_transport(packet_t* packet, uint32_t at) noexcept nogil:
     cdef const uint8_t* header = packet.frame + at
     cdef uint32_t needed = header_size(packet.proto)
+    packet.thoff = at
     packet.l4 = 0
     packet.has_ports = 0
     packet.sport = packet.dport = 0
@@ -242,6 +243,7 @@ cdef int packet_parse(packet_t* packet) noexcept nogil:
     packet.ttl = 0
     packet.is_first = 1
     packet.proto = 0
+    packet.thoff = 0
     packet.l4 = 0
     packet.has_ports = 0
     packet.sport = packet.dport = 0

@@ -62,6 +62,11 @@ def udp(
     return summed(src, dst, 17, head + payload, 6, partial)
 
 
+def sctp(sport: int, dport: int, *chunks: bytes) -> bytes:
+    """RFC 9260 3.1.  The checksum is left out."""
+    return struct.pack(">HHII", sport, dport, 7, 0) + b"".join(chunks)
+
+
 def echo(identifier: int, sequence: int = 1, *, reply: bool = False, data: bytes = b"") -> bytes:
     body = struct.pack(">BBHHH", 0 if reply else 8, 0, 0, identifier, sequence) + data
     return body[:2] + checksum(body).to_bytes(2) + body[4:]

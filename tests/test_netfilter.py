@@ -12,30 +12,31 @@ from dataplane.replay.after import counters
 from dataplane.replay.fast import FastEngine
 
 from . import frames as fr
+from . import rule_pool
 from .reference.one_node import CLIENT, SERVER, nat, node, rules_met, send, table
 
 CHAINS = ["A", "B", "C", "D"]
 MATCHES = [
-    "", "-p tcp", "! -p tcp", "-p udp", "-s 10.0.0.0/24", "! -s 10.0.0.2/32", "-d 10.0.1.2/32",
-    "-i a", "! -i a", "-i b+", "-o b", "-o +", "! -o b", "-f", "! -f",
-    "-p tcp -m tcp --dport 80", "-p tcp -m tcp ! --dport 80:90",
-    "-p tcp -m tcp --tcp-flags SYN,ACK SYN", "-p tcp -m tcp --tcp-option 2",
-    "-p udp -m udp --sport 1000 --dport 80", "-p icmp -m icmp --icmp-type 8/0",
-    "-p tcp -m multiport --dports 80,443", "-p tcp -m multiport ! --ports 1:100",
-    "-m mark --mark 0x1", "-m mark ! --mark 0x1/0x3", "-m comment --comment x",
-    "-m conntrack --ctstate NEW", "-m conntrack ! --ctstate ESTABLISHED,RELATED",
-    "-m addrtype --dst-type LOCAL", "-m addrtype ! --src-type UNICAST,LOCAL",
-    "-m statistic --mode random --probability 0.5",
-    "-m statistic --mode nth --every 2 --packet 1", "-m owner --uid-owner 0",
+    spec.format(a="a", b="b")
+    for spec in (
+        *rule_pool.BOTH_FAMILIES, *rule_pool.IPV4, *rule_pool.CONNTRACK, *rule_pool.PLACE,
+        *rule_pool.CHANCE, *rule_pool.MEMORY, "-m owner --uid-owner 0",
+    )
 ]  # fmt: skip
-TARGETS = [
-    "", "-j ACCEPT", "-j DROP", "-j RETURN", "-j LOG", "-j MARK --set-xmark 0x1/0x1",
-    "-j MARK --set-xmark 0x1/0x0", "-j MARK --set-xmark 0x3/0xffffffff",
-]  # fmt: skip
+TARGETS = rule_pool.TARGETS
 UNMODELLED = [
     "-m recent --rcheck --name x --mask 255.255.255.255 --rsource",
     "-m physdev --physdev-in a",
 ]
+
+SPIS = st.sampled_from([5, 7])
+OPTIONS = st.sampled_from(
+    [b"\x02\x04\x05\xb4", b"\x01\x02\x04\x03\xe8", b"\x01\x01\x01\x02", b"\x03\x00\x02\x04\x05\xb4"]
+)
+CHUNKS = st.sampled_from(
+    [b"\1\0\0\4", b"\0\3\0\5x\0\0\0", b"\0\2\0\4", b"\3\0\0\4", b"\3\0\0\0", b"\0\1"]
+)
+TOS = [0, 0, 0x10, 0x28, 2, 3, 0xFF]
 
 
 @st.composite
@@ -59,24 +60,30 @@ def tables(draw, matches=MATCHES):
 
 @st.composite
 def packets(draw):
-    """(protocol, transport header): what the matches ask for, now and then."""
+    """(protocol, transport header, header fields): what the matches ask for, now and then."""
+    fields = {"ttl": draw(st.sampled_from([64, 64, 3])), "tos": draw(st.sampled_from(TOS))}
     sport, dport = draw(st.sampled_from([1000, 80])), draw(st.sampled_from([80, 85, 443]))
-    kind = draw(st.sampled_from([fr.SYN, fr.SYN | fr.ACK, fr.ACK]))
-    return draw(st.sampled_from([
+    kind = draw(st.sampled_from([fr.SYN, fr.SYN | fr.ACK, fr.ACK, fr.ACK | 0x80, fr.SYN | 0xC0]))
+    protocol, body = draw(st.sampled_from([
         (6, fr.tcp(CLIENT, sport, SERVER, dport, kind)),
         (17, fr.udp(CLIENT, sport, SERVER, dport)),
         (1, fr.echo(1)),
         (6, fr.tcp(CLIENT, sport, SERVER, dport, kind)[:10]),  # not a whole header
         (47, bytes(8)),
+        (6, fr.tcp(CLIENT, sport, SERVER, dport, kind, options=draw(OPTIONS))),
+        (50, bytes(3) + bytes([draw(SPIS)]) + bytes(draw(st.sampled_from([0, 8])))),
+        (51, bytes(7) + bytes([draw(SPIS)]) + bytes(4)),
+        (132, fr.sctp(sport, dport, *draw(st.lists(CHUNKS, max_size=3)))),
     ]))  # fmt: skip
+    return protocol, body, fields
 
 
 def check_walks_equal(rules, traffic, fragment=0):
     nodes = {"n": node(rules)}
     fast, slow = FastEngine(nodes), ReferenceEngine(nodes)
-    for number, (protocol, body) in enumerate(traffic):
+    for number, (protocol, body, *fields) in enumerate(traffic):
         mine, its = (
-            send(engine, protocol, body, time=number, id=number, fragment=fragment)
+            send(engine, protocol, body, time=number, id=number, fragment=fragment, **dict(*fields))
             for engine in (fast, slow)
         )
         assert list(mine.steps) == list(its.steps)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from _fastpath.image import MatchKind
-from dataplane.image.match_rows import UNKNOWN, Row, Rows, options_of, row
+from _fastpath.image import MatchKind, SctpMatch
+from dataplane.image.match_rows import UNKNOWN, Row, Rows, Unmodelled, options_of, row
 from dataplane.image.pools import Pools
 from dataplane.node.iptables import Match, Option
 
@@ -11,6 +11,20 @@ TCP_FLAGS = {
     "FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63, "NONE": 0,
 }  # fmt: skip
 SOURCE, DESTINATION = 1, 2
+SCTP_CHUNKS = {
+    "DATA": 0, "INIT": 1, "INIT_ACK": 2, "SACK": 3, "HEARTBEAT": 4, "HEARTBEAT_ACK": 5, "ABORT": 6,
+    "SHUTDOWN": 7, "SHUTDOWN_ACK": 8, "ERROR": 9, "COOKIE_ECHO": 10, "COOKIE_ACK": 11,
+    "ECN_ECNE": 12, "ECN_CWR": 13, "SHUTDOWN_COMPLETE": 14, "I_DATA": 64, "ASCONF_ACK": 128,
+    "RE_CONFIG": 130, "PAD": 132, "FORWARD_TSN": 192, "ASCONF": 193, "I_FORWARD_TSN": 194,
+}  # fmt: skip
+# The lowest bit first.
+SCTP_FLAGS = {
+    "DATA": "EBUI",
+    "ABORT": "T",
+    "SHUTDOWN_COMPLETE": "T",
+    "I_DATA": "EBUI",
+}
+SCTP_HOW = {"any": SctpMatch.SCTP_ANY, "all": SctpMatch.SCTP_ALL, "only": SctpMatch.SCTP_ONLY}
 
 
 def _port_range(option: Option | None) -> tuple[int, int]:
@@ -75,10 +89,64 @@ def _multiport(match: Match, pools: Pools, family: int) -> list[Row]:
     ]  # fmt: skip
 
 
+def _tcpmss(match: Match, pools: Pools, family: int) -> list[Row]:
+    (option,) = match.options
+    first, colon, last = option.values[0].partition(":")
+    low, high = int(first or 0), int(last or 65535) if colon else int(first)
+    return [row(MatchKind.MATCH_TCPMSS, low, high, invert=option.negated)]
+
+
+SPI = {"ah": ("--ahspi", 4, 12), "esp": ("--espspi", 0, 8)}  # option, offset, bytes of the header
+
+
+def _spi(match: Match, pools: Pools, family: int) -> list[Row]:
+    name, at, size = SPI[match.name]
+    if match.name == "ah" and family == 6:
+        raise Unmodelled("an extension header, with options of its own")
+    if not match.options:
+        return [row(MatchKind.MATCH_SPI, 0, 0xFFFFFFFF, at, size)]
+    (option,) = match.options
+    if option.name != name:
+        raise Unmodelled(option.name)
+    first, colon, last = option.values[0].partition(":")
+    low = int(first or 0)
+    high = int(last or 0xFFFFFFFF) if colon else low
+    return [row(MatchKind.MATCH_SPI, low, high, at, size, invert=option.negated)]
+
+
+def _sctp(match: Match, pools: Pools, family: int) -> list[Row]:
+    options = options_of(match)
+    chunks = options.pop("--chunk-types", None)
+    rows = _ports(Match("sctp", tuple(options.values())), pools, family)
+    return [*rows, _chunks(chunks, pools)] if chunks else rows
+
+
+def _chunks(option: Option, pools: Pools) -> Row:
+    how, text = option.values
+    types, entries = [0] * 8, []
+    for word in text.split(","):
+        name, colon, flags = word.partition(":")
+        if name in ("ALL", "NONE"):
+            types = [0xFFFFFFFF if name == "ALL" else 0] * 8
+            continue
+        number = SCTP_CHUNKS[name]
+        types[number >> 5] |= 1 << (number & 31)
+        if colon:
+            bits = {1 << SCTP_FLAGS[name].index(flag.upper()): flag.isupper() for flag in flags}
+            entries += [number, sum(bits), sum(bit for bit, is_set in bits.items() if is_set)]
+    start = pools.add_words(types + entries)
+    kind = SCTP_HOW[how]
+    return row(MatchKind.MATCH_SCTP_CHUNKS, start, len(entries) // 3, kind, invert=option.negated)
+
+
 MATCHES: dict[str, Rows] = {
     "tcp": _ports,
     "udp": _ports,
     "udplite": _ports,
+    "sctp": _sctp,
+    "tcpmss": _tcpmss,
+    "ah": _spi,
+    "esp": _spi,
     "icmp": _icmp,
     "icmp6": _icmp,
     "multiport": _multiport,

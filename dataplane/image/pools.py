@@ -8,3 +8,8 @@ class Pools:
     ranges: list[tuple[int, int]] = field(default_factory=list)  # of ports
     words: list[int] = field(default_factory=list)  # longer arguments, 32 bits each
     nth: list[int] = field(default_factory=list)  # first value of each nth counter
+
+    def add_words(self, words: list[int]) -> int:
+        """Index of the first of them."""
+        self.words += words
+        return len(self.words) - len(words)

@@ -1,5 +1,7 @@
 """Matches that look at the packet's bytes alone."""
 
+from collections.abc import Iterator
+
 from _fastpath.reason import Reason
 from dataplane.node.iptables import Option
 from dataplane.reference.match_words import Answer, Options, Unmodelled
@@ -8,6 +10,15 @@ from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped
 
 TCP_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63, "NONE": 0}
+
+# RFC 9260 3.2, RFC 5061, RFC 3758, RFC 6525, RFC 4820
+SCTP_CHUNKS = {
+    "DATA": 0, "INIT": 1, "INIT_ACK": 2, "SACK": 3, "HEARTBEAT": 4, "HEARTBEAT_ACK": 5, "ABORT": 6,
+    "SHUTDOWN": 7, "SHUTDOWN_ACK": 8, "ERROR": 9, "COOKIE_ECHO": 10, "COOKIE_ACK": 11,
+    "ECN_ECNE": 12, "ECN_CWR": 13, "SHUTDOWN_COMPLETE": 14, "I_DATA": 64, "ASCONF_ACK": 128,
+    "RE_CONFIG": 130, "PAD": 132, "FORWARD_TSN": 192, "ASCONF": 193, "I_FORWARD_TSN": 194,
+}  # fmt: skip
+SCTP_FLAGS = {"DATA": "EBUI", "ABORT": "T", "SHUTDOWN_COMPLETE": "T", "I_DATA": "EBUI"}
 
 
 def _ports(place: Place, options: Options, packet: Packet) -> bool:
@@ -112,10 +123,115 @@ def _matches_icmp(option: Option, packet: Packet) -> bool:
     return (is_type and is_code) != option.negated
 
 
+def _tcpmss(place: Place, options: Options, packet: Packet) -> bool:
+    """xt_tcpmss.c"""
+    if not packet.is_first:
+        raise Unmodelled  # the header would be read from the middle of the payload
+    size = (packet.payload[12] >> 4) * 4 if packet.has_transport else 0
+    if size < 20 or packet.payload_length < size:
+        raise dropped(Reason.NETFILTER_DROP)
+    if len(packet.payload) < size:
+        raise Unmodelled  # the capture does not hold them
+    mss = _maximum_segment_size(packet.payload[20:size])
+    (option,) = options
+    return (mss is not None and _is_in_range(option.values[0], mss)) != option.negated
+
+
+def _maximum_segment_size(words: bytes) -> int | None:
+    at = 0
+    while at < len(words):
+        if words[at] == 2 and len(words) - at >= 4 and words[at + 1] == 4:
+            return int.from_bytes(words[at + 2 : at + 4])
+        # END is passed over like NOP.
+        at += 1 if words[at] < 2 or at + 1 == len(words) else words[at + 1] or 1
+    return None
+
+
+def _spi(place: Place, options: Options, packet: Packet, at: int, size: int) -> bool:
+    """ipt_ah.c, xt_esp.c"""
+    if not packet.is_first:
+        return False
+    if packet.payload_length < size:
+        raise dropped(Reason.NETFILTER_DROP)
+    if len(packet.payload) < size:
+        raise Unmodelled  # the capture does not hold it
+    spi = int.from_bytes(packet.payload[at : at + 4])
+    if any(option.name not in ("--ahspi", "--espspi") for option in options):
+        raise Unmodelled
+    return all(_is_spi(option.values[0], spi) != option.negated for option in options)
+
+
+def _is_spi(text: str, spi: int) -> bool:
+    first, colon, last = text.partition(":")
+    return int(first or 0) <= spi <= (int(last or 0xFFFFFFFF) if colon else int(first))
+
+
+def _ah(place: Place, options: Options, packet: Packet) -> bool:
+    if packet.family == 6:
+        raise Unmodelled
+    return _spi(place, options, packet, 4, 12)
+
+
+def _esp(place: Place, options: Options, packet: Packet) -> bool:
+    return _spi(place, options, packet, 0, 8)
+
+
+def _sctp(place: Place, options: Options, packet: Packet) -> bool:
+    chunks = [option for option in options if option.name == "--chunk-types"]
+    if not _ports(place, tuple(o for o in options if o not in chunks), packet):
+        return False
+    return all(_chunks_match(option, packet) != option.negated for option in chunks)
+
+
+def _chunks_match(option: Option, packet: Packet) -> bool:
+    """xt_sctp.c, match_packet"""
+    how, wanted = option.values[0], dict(_chunk_types(option.values[1]))
+    missing = set(wanted)
+    for kind, flags in _chunks(packet):
+        if kind in wanted and all(bool(flags & b) == s for b, s in wanted[kind].items()):
+            if how == "any":
+                return True
+            missing.discard(kind)
+        elif how == "only":
+            return False
+    return how == "only" or (how == "all" and not missing)
+
+
+def _chunk_types(text: str) -> Iterator[tuple[int, dict[int, bool]]]:
+    """Chunk types, and the flags asked of each."""
+    for word in text.split(","):
+        name, _, flags = word.partition(":")
+        if name == "ALL":
+            yield from ((number, {}) for number in range(256))
+        elif name != "NONE":
+            letters = SCTP_FLAGS.get(name, "")
+            yield SCTP_CHUNKS[name], {1 << letters.index(f.upper()): f.isupper() for f in flags}
+
+
+def _chunks(packet: Packet) -> Iterator[tuple[int, int]]:
+    """(type, flags) of each chunk.  A damaged one drops the packet, once it is come to."""
+    at = 12
+    while True:
+        header = packet.payload[at : at + 4]
+        if at + 4 <= packet.payload_length and len(header) < 4:
+            raise Unmodelled  # the capture does not hold it
+        size = int.from_bytes(header[2:4])
+        if len(header) < 4 or size == 0:
+            raise dropped(Reason.NETFILTER_DROP)
+        yield header[0], header[1]
+        at += (size + 3) // 4 * 4
+        if at >= packet.payload_length:
+            return
+
+
 ANSWERS: dict[str, Answer] = {
     "tcp": _tcp,
     "udp": _ports,
     "udplite": _ports,
+    "sctp": _sctp,
+    "tcpmss": _tcpmss,
+    "ah": _ah,
+    "esp": _esp,
     "icmp": _icmp,
     "icmp6": _icmp,
     "multiport": _multiport,

@@ -3,7 +3,8 @@
 First the header part (addresses, interfaces, protocol, fragment), then each `-m` in the order
 of the rule, and no further than the first that is false: `statistic` counts what reaches it.
 
-    match_packet        matches that look at the packet's bytes
+    match_packet        matches that look at the transport header
+    match_header        at the network header and the link layer's
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
@@ -12,7 +13,13 @@ of the rule, and no further than the first that is false: `statistic` counts wha
 from _fastpath.reason import Reason
 from _fastpath.trace import StepKind
 from dataplane.node.iptables import Interface, Prefix, Rule
-from dataplane.reference import match_conntrack, match_memory, match_packet, match_place
+from dataplane.reference import (
+    match_conntrack,
+    match_header,
+    match_memory,
+    match_packet,
+    match_place,
+)
 from dataplane.reference.match_words import Answer, Options, Unmodelled, Where
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
@@ -27,6 +34,7 @@ ANSWERS: dict[str, Answer] = {
     "comment": _always,
     "nfacct": _always,  # counts elsewhere
     **match_packet.ANSWERS,
+    **match_header.ANSWERS,
     **match_place.ANSWERS,
     **match_conntrack.ANSWERS,
 }

@@ -1,0 +1,50 @@
+"""Matches and targets for random rules: each asks for what some packet of the tests has.
+
+`{a}` and `{b}` stand for two devices of the node.
+"""
+
+BOTH_FAMILIES = [
+    "", "-p tcp", "! -p tcp", "-p udp", "-i {a}", "! -i {a}", "-i {b}+", "-o {b}", "-o +",
+    "! -o {b}",
+    "-p tcp -m tcp --dport 80", "-p tcp -m tcp ! --dport 80:90",
+    "-p tcp -m tcp --tcp-flags SYN,ACK SYN", "-p tcp -m tcp --tcp-option 2",
+    "-p udp -m udp --sport 1000 --dport 80", "-p udp -m udp ! --sport 1000",
+    "-p tcp -m multiport --dports 80,443", "-p tcp -m multiport ! --ports 1:100",
+    "-m mark --mark 0x1", "-m mark ! --mark 0x1/0x3", "-m comment --comment x",
+    "-m length --length 40:50", "-m length ! --length 60:65535",
+    "-m tos --tos 0x10/0x3f", "-m tos ! --tos 0x00/0xff", "-m dscp --dscp 0x0a",
+    "-m dscp ! --dscp 0x00", "-m ecn --ecn-ip-ect 2", "-m ecn ! --ecn-ip-ect 0",
+    "-p tcp -m ecn --ecn-tcp-cwr", "-p tcp -m ecn ! --ecn-tcp-ece --ecn-tcp-cwr",
+    "-m mac --mac-source 02:00:00:00:00:02", "-m mac ! --mac-source 02:00:00:00:00:02",
+    "-p tcp -m tcpmss --mss 1460", "-p tcp -m tcpmss ! --mss 1:1000",
+    "-p esp -m esp --espspi 5", "-p esp -m esp ! --espspi 6:9", "-p sctp -m sctp --dport 80",
+    "-p sctp -m sctp --chunk-types any DATA:Be,INIT",
+    "-p sctp -m sctp --chunk-types only SACK,DATA",
+    "-p sctp -m sctp ! --chunk-types all INIT,DATA:B",
+    "-m pkttype --pkt-type unicast", "-m pkttype ! --pkt-type multicast",
+]  # fmt: skip
+IPV4 = [
+    "-p ah -m ah --ahspi 5", "-p ah -m ah ! --ahspi 6:9",
+    "-s 10.0.0.0/24", "! -s 10.0.0.2/32", "-d 10.0.1.2/32", "-f", "! -f",
+    "-p icmp -m icmp --icmp-type 8/0", "-p icmp -m icmp ! --icmp-type 8",
+    "-m iprange --src-range 10.0.0.1-10.0.0.2", "-m iprange ! --dst-range 10.0.1.3-10.0.1.9",
+    "-m iprange ! --src-range 10.0.0.3-10.0.0.9 --dst-range 10.0.1.2-10.0.1.2",
+    "-m ttl --ttl-eq 63", "-m ttl ! --ttl-eq 63", "-m ttl --ttl-lt 64", "-m ttl --ttl-gt 2",
+]  # fmt: skip
+IPV6 = [
+    "-s fd00:0::/64", "! -s fd00::2/128", "-d fd00:1::2/128",
+    "-p ipv6-icmp -m icmp6 --icmpv6-type 128/0", "-p ipv6-icmp -m icmp6 ! --icmpv6-type 129",
+    "-m iprange --src-range fd00::1-fd00::2", "-m iprange ! --dst-range fd00:1::3-fd00:1::9",
+    "-m hl --hl-eq 63", "-m hl ! --hl-eq 63", "-m hl --hl-lt 64", "-m hl --hl-gt 2",
+]  # fmt: skip
+CONNTRACK = [
+    "-m conntrack --ctstate NEW", "-m conntrack ! --ctstate ESTABLISHED,RELATED",
+    "-m conntrack --ctstate INVALID", "-m state --state ESTABLISHED",
+]  # fmt: skip
+PLACE = ["-m addrtype --dst-type LOCAL", "-m addrtype ! --src-type UNICAST,LOCAL"]
+CHANCE = ["-m statistic --mode random --probability 0.5"]
+MEMORY = ["-m statistic --mode nth --every 2 --packet 1"]
+TARGETS = [
+    "", "-j ACCEPT", "-j DROP", "-j RETURN", "-j LOG", "-j MARK --set-xmark 0x1/0x1",
+    "-j MARK --set-xmark 0x1/0x0", "-j MARK --set-xmark 0x3/0xffffffff",
+]  # fmt: skip
