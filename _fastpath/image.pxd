@@ -40,6 +40,12 @@ cpdef enum RouteKind:       # RTN_*
     ROUTE_THROW = 9
     ROUTE_UNKNOWN = 255     # not modelled (multipath, encap …)
 
+cpdef enum U32Operator:     # enum xt_u32_ops
+    U32_AND = 0
+    U32_LEFT = 1
+    U32_RIGHT = 2
+    U32_AT = 3
+
 cpdef enum SctpMatch:       # XT_SCTP: SCTP_CHUNK_MATCH_*
     SCTP_ANY = 1
     SCTP_ALL = 2
@@ -66,6 +72,10 @@ cpdef enum MatchKind:
     MATCH_DSFIELD = 24      # (tos & b) == a
     MATCH_PKTTYPE = 25      # a: PACKET_*
     MATCH_ECN_TCP = 26      # the flag a is set
+    # any of its bytes
+    MATCH_BYTES_FIRST = 40
+    MATCH_U32 = 40          # a: words of its program
+    MATCH_STRING = 41       # a: words of the pattern, b bytes, between c and d; flags: 1 icase
     # where the packet is
     MATCH_PLACE_FIRST = 60
     MATCH_MARK = 60         # (mark & b) == a

@@ -2,18 +2,21 @@
 
     match_packet        its transport header
     match_header        its network header and the link layer's
+    match_bytes         any of its bytes
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
 """
 
 from _fastpath.image cimport (
+    MATCH_BYTES_FIRST,
     MATCH_CONNTRACK_FIRST,
     MATCH_HEADER_FIRST,
     MATCH_MEMORY_FIRST,
     MATCH_PLACE_FIRST,
     MATCH_UNKNOWN,
 )
+from _fastpath.match_bytes cimport bytes_match
 from _fastpath.match_conntrack cimport conntrack_match
 from _fastpath.match_header cimport header_match
 from _fastpath.match_memory cimport memory_match
@@ -26,8 +29,10 @@ cdef int one_match(walk_t* walk, const match_t* match, const rule_t* rule) noexc
         return UNDECIDED
     if match.kind < MATCH_HEADER_FIRST:
         return packet_match(walk, match)
-    if match.kind < MATCH_PLACE_FIRST:
+    if match.kind < MATCH_BYTES_FIRST:
         return header_match(walk, match)
+    if match.kind < MATCH_PLACE_FIRST:
+        return bytes_match(walk, match)
     if match.kind < MATCH_CONNTRACK_FIRST:
         return place_match(walk, match)
     if match.kind < MATCH_MEMORY_FIRST:

@@ -21,6 +21,11 @@ BOTH_FAMILIES = [
     "-p sctp -m sctp --chunk-types any DATA:Be,INIT",
     "-p sctp -m sctp --chunk-types only SACK,DATA",
     "-p sctp -m sctp ! --chunk-types all INIT,DATA:B",
+    '-m u32 --u32 "0x6&0xff=0x6,0x11"', '-m u32 ! --u32 "0x0>>0x16&0x3c@0x0>>0x10=0x3e8"',
+    '-m u32 --u32 "0x0>>0x16&0x3c@0xc>>0x1a&0x3c@0x0=0x0:0x61616161"',
+    '-m u32 --u32 "0x0<<0x8=0x0:0xffff&&0x40=0x0"', '-m u32 ! --u32 "0x0@0x0=0x0"',
+    '-m string --string "aa" --algo bm', '-m string ! --string "Aa" --algo kmp --to 60 --icase',
+    '-m string --hex-string "|0050|" --algo bm --from 20 --to 24',
     "-m pkttype --pkt-type unicast", "-m pkttype ! --pkt-type multicast",
 ]  # fmt: skip
 IPV4 = [

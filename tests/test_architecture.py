@@ -114,7 +114,8 @@ def test_the_search_for_functions_finds_them():
 TWINS = [
     "answers", "bridge", "capture", "checksum", "choice", "conntrack", "conntrack_tcp",
     "conntrack_window", "fdb",
-    "forwarding", "hooks", "icmp", "inject", "lpm", "match_conntrack",
+    "forwarding", "hooks", "icmp", "inject", "lpm", "match_bytes",
+    "match_conntrack",
     "match_header", "match_memory",
     "match_packet", "match_place", "matches", "nat", "neighbour", "netfilter", "packet", "path",
     "targets", "tunnel", "vxlan",

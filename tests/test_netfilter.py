@@ -66,7 +66,7 @@ def packets(draw):
     kind = draw(st.sampled_from([fr.SYN, fr.SYN | fr.ACK, fr.ACK, fr.ACK | 0x80, fr.SYN | 0xC0]))
     protocol, body = draw(st.sampled_from([
         (6, fr.tcp(CLIENT, sport, SERVER, dport, kind)),
-        (17, fr.udp(CLIENT, sport, SERVER, dport)),
+        (17, fr.udp(CLIENT, sport, SERVER, dport, draw(st.sampled_from([b"", b"aAaa"])))),
         (1, fr.echo(1)),
         (6, fr.tcp(CLIENT, sport, SERVER, dport, kind)[:10]),  # not a whole header
         (47, bytes(8)),

@@ -5,12 +5,20 @@ becomes one row MATCH_UNKNOWN: its outcome is not known, and the walk says so.
 
     match_packet        matches that look at the transport header
     match_header        at the network header and the link layer's
+    match_bytes         anywhere in the packet
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
 """
 
-from dataplane.image import match_conntrack, match_header, match_memory, match_packet, match_place
+from dataplane.image import (
+    match_bytes,
+    match_conntrack,
+    match_header,
+    match_memory,
+    match_packet,
+    match_place,
+)
 from dataplane.image.match_rows import UNKNOWN, Row, Rows
 from dataplane.image.pools import Pools
 from dataplane.node.iptables import Match
@@ -25,6 +33,7 @@ MATCHES: dict[str, Rows] = {
     "nfacct": _nothing,  # it counts, and always matches
     **match_packet.MATCHES,
     **match_header.MATCHES,
+    **match_bytes.MATCHES,
     **match_place.MATCHES,
     **match_conntrack.MATCHES,
     **match_memory.MATCHES,

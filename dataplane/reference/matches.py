@@ -5,6 +5,7 @@ of the rule, and no further than the first that is false: `statistic` counts wha
 
     match_packet        matches that look at the transport header
     match_header        at the network header and the link layer's
+    match_bytes         anywhere in the packet
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
@@ -14,6 +15,7 @@ from _fastpath.reason import Reason
 from _fastpath.trace import StepKind
 from dataplane.node.iptables import Interface, Prefix, Rule
 from dataplane.reference import (
+    match_bytes,
     match_conntrack,
     match_header,
     match_memory,
@@ -35,6 +37,7 @@ ANSWERS: dict[str, Answer] = {
     "nfacct": _always,  # counts elsewhere
     **match_packet.ANSWERS,
     **match_header.ANSWERS,
+    **match_bytes.ANSWERS,
     **match_place.ANSWERS,
     **match_conntrack.ANSWERS,
 }

@@ -90,7 +90,6 @@ def test_every_nth_match_has_a_counter_of_its_own():
         "-m set --match-set x src",
         "-m conntrack --ctproto 6",
         "-m conntrack --ctorigdst 10.0.0.1",
-        "-m string --string x --algo bm",
     ],
 )
 def test_what_is_not_modelled_is_unknown(spec):
