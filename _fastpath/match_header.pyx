@@ -15,9 +15,8 @@ from _fastpath.image cimport (
     MATCH_PKTTYPE,
     MATCH_TTL,
 )
-from _fastpath.matches cimport NO, UNDECIDED, YES
+from _fastpath.matches cimport NO, UNDECIDED
 from _fastpath.packet cimport (
-    ETHER_SIZE,
     PROTO_TCP,
     ether_dst,
     ether_src,
