@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CASE   := pcaps/two-nodes
 
-.PHONY: demo test check build lint golden bench sanitize fuzz record clean
+.PHONY: demo test check build lint golden bench sanitize fuzz kernel-fuzz record clean
 
 demo: build         ## replay the recorded conversation and print what happened to each packet
 	$(BIN)/dataplane replay -f $(CASE)/cluster.yaml -r $(CASE)/client.pcap
@@ -54,6 +54,11 @@ sanitize: $(VENV)/installed     ## the same tests with the kernels watched by AS
 
 fuzz: build         ## the same properties, a hundred times longer
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest --timeout=0 -k "equals or inverts or hostile"
+
+N ?= 100000
+SEED ?= 1
+kernel-fuzz: build  ## random rule sets and traffic, this kernel against ours (root); N packets
+	$(BIN)/python -m tests.kernel.fuzz --packets $(N) --seed $(SEED) --cases build/kernel-fuzz
 
 record: build       ## record pcaps/two-nodes again from the real kernel (root)
 	$(BIN)/python pcaps/record.py

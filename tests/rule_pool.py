@@ -53,3 +53,33 @@ TARGETS = [
     "", "-j ACCEPT", "-j DROP", "-j RETURN", "-j LOG", "-j MARK --set-xmark 0x1/0x1",
     "-j MARK --set-xmark 0x1/0x0", "-j MARK --set-xmark 0x3/0xffffffff",
 ]  # fmt: skip
+# By table and family (0: both), and by table, chain and family.
+TABLE_TARGETS = {
+    ("mangle", 0): ["-j MARK --set-xmark 0x1/0x1", "-j MARK --set-xmark 0x3/0xffffffff"],
+    ("filter", 0): ["-j LOG"],
+    ("filter", 4): [
+        "-j REJECT --reject-with icmp-port-unreachable", "-j REJECT --reject-with tcp-reset",
+        "-j REJECT --reject-with icmp-admin-prohibited",
+    ],
+    ("filter", 6): [
+        "-j REJECT --reject-with icmp6-port-unreachable", "-j REJECT --reject-with tcp-reset",
+        "-j REJECT --reject-with icmp6-adm-prohibited",
+    ],
+    ("raw", 0): ["-j CT --notrack"],
+}  # fmt: skip
+CHAIN_TARGETS = {
+    ("nat", "PREROUTING", 4): [
+        "-j DNAT --to-destination 10.0.1.3", "-p tcp -j DNAT --to-destination 10.0.1.2:8080",
+        "-j DNAT --to-destination 10.0.1.4",
+    ],
+    ("nat", "PREROUTING", 6): [
+        "-j DNAT --to-destination fd00:1::3", "-p tcp -j DNAT --to-destination [fd00:1::2]:8080",
+    ],
+    ("nat", "POSTROUTING", 4): [
+        "-j SNAT --to-source 10.0.1.7", "-j MASQUERADE",
+        "-p tcp -j SNAT --to-source 10.0.1.1:5000-5100",
+    ],
+    ("nat", "POSTROUTING", 6): ["-j SNAT --to-source fd00:1::7", "-j MASQUERADE"],
+}  # fmt: skip
+NEEDS: dict[str, str] = {}
+NEEDS_TCP = ["tcp-reset", "-p tcp -j"]

@@ -6,7 +6,7 @@ from _fastpath.image import Hook, HookKind
 from _fastpath.state import CtTimeout
 from dataplane.errors import TableError
 from dataplane.image.rules import BaseChain, RuleTables
-from dataplane.node.iptables import Ruleset
+from dataplane.node.iptables import Ruleset, Target
 from dataplane.node.state import NodeState
 
 HOOKS = {
@@ -24,12 +24,12 @@ PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
 DEFRAG_PRIORITY, CONNTRACK_PRIORITY, CONFIRM_PRIORITY = -400, -200, 2**31 - 1
 NAT_PRIORITIES = {"PREROUTING": -100, "OUTPUT": -100, "INPUT": 100, "POSTROUTING": 100}
 
-# What makes a network namespace track connections: nf_ct_netns_get callers.
+# What makes a network namespace track connections: nf_ct_netns_get's callers, all of them rules.
 TRACKING_MATCHES = {
     "conntrack", "state", "connmark", "connbytes", "connlimit", "connlabel", "helper", "cluster",
 }  # fmt: skip
 TRACKING_TARGETS = {
-    "CT", "NOTRACK", "CONNMARK", "CONNSECMARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP",
+    "CT", "CONNMARK", "CONNSECMARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP",
 }  # fmt: skip
 
 HookRow = tuple[int, int, int, int, int, int]  # HOOK
@@ -99,7 +99,7 @@ def hook_rows(rules: RuleTables, node: str, family: int, ruleset: Ruleset) -> li
             chain = rules.base_chains.get((node, family, "nat", name))
             entry, underflow = chain or (NO_CHAIN, NO_CHAIN)
             entries.append((NAT_PRIORITIES[name], entry, underflow, int(HookKind.ENTRY_NAT), 2, 0))
-        if has_nat or _tracks(ruleset):
+        if _tracks(ruleset):
             entries += _conntrack_entries(name)
         rows[hook] = sorted(entries)
     return rows
@@ -134,11 +134,18 @@ def _tracks(ruleset: Ruleset) -> bool:
     for table in ruleset.tables.values():
         for chain in table.chains.values():
             for rule in chain.rules:
-                if rule.target and rule.target.name in TRACKING_TARGETS:
+                if rule.target and _is_tracking(rule.target):
                     return True
                 if any(match.name in TRACKING_MATCHES for match in rule.matches):
                     return True
     return False
+
+
+def _is_tracking(target: Target) -> bool:
+    """CT as no more than NOTRACK asks for nothing."""
+    return target.name in TRACKING_TARGETS and (
+        {option.name for option in target.options} != {"--notrack"}
+    )
 
 
 def base_chain_problem(node: str, rules: Mapping[tuple[str, int, str, str], BaseChain]) -> None:

@@ -1,4 +1,8 @@
-"""Does a node track connections?  Its hooks are there once something asks for them."""
+"""Does a node track connections?  Its hooks are there once something asks for them.
+
+nf_ct_netns_get's callers: a rule that looks at connections or translates.  A nat table without
+such a rule does not track, and then meets no packet either (measured on 6.18).
+"""
 
 from dataplane.node.iptables import Rule, Ruleset
 
@@ -6,11 +10,23 @@ from dataplane.node.iptables import Rule, Ruleset
 TRACKING_MATCHES = frozenset(
     ["conntrack", "state", "connmark", "connbytes", "connlabel", "connlimit", "helper"]
 )
-TRACKING_TARGETS = frozenset(["CT", "NOTRACK", "CONNMARK", "CONNSECMARK", "SYNPROXY"])
+TRACKING_TARGETS = frozenset(
+    [
+        "CT",
+        "CONNMARK",
+        "CONNSECMARK",
+        "SYNPROXY",
+        "DNAT",
+        "SNAT",
+        "MASQUERADE",
+        "REDIRECT",
+        "NETMAP",
+    ]
+)
 
 
 def tracks_connections(rules: Ruleset) -> bool:
-    return "nat" in rules.tables or any(
+    return any(
         _needs_conntrack(rule)
         for table in rules.tables.values()
         for chain in table.chains.values()
@@ -19,6 +35,9 @@ def tracks_connections(rules: Ruleset) -> bool:
 
 
 def _needs_conntrack(rule: Rule) -> bool:
-    return any(match.name in TRACKING_MATCHES for match in rule.matches) or (
-        rule.target is not None and rule.target.name in TRACKING_TARGETS
-    )
+    if any(match.name in TRACKING_MATCHES for match in rule.matches):
+        return True
+    target = rule.target
+    if target is None or target.name not in TRACKING_TARGETS:
+        return False
+    return {option.name for option in target.options} != {"--notrack"}

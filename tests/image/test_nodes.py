@@ -9,7 +9,8 @@ from dataplane.image.image import assemble
 from dataplane.node.iptables import parse
 from dataplane.node.state import NodeState
 
-NAT = "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\nCOMMIT\n"
+NAT = "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n"
+NAT += "-A POSTROUTING -j MASQUERADE\nCOMMIT\n"
 ALL = (
     "*security\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n"
     "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\nCOMMIT\n"
@@ -68,7 +69,6 @@ def test_without_rules_that_ask_nothing_is_tracked():
         "-m conntrack --ctstate NEW",
         "-m state --state NEW",
         "-m connmark --mark 0x1",
-        "-j CT --notrack",
         "-j CONNMARK --save-mark",
     ],
 )
@@ -77,6 +77,14 @@ def test_a_rule_that_asks_makes_all_packets_tracked(rule):
     assert "conntrack" in found["PREROUTING"]
     assert "confirm" in found["POSTROUTING"]
     assert "nat" not in found["PREROUTING"]
+
+
+@pytest.mark.parametrize("rule", ["-j CT --notrack", "-j ACCEPT"])
+def test_neither_notrack_nor_a_nat_table_makes_packets_tracked(rule):
+    found = hooks(f"*raw\n:OUTPUT ACCEPT\n-A OUTPUT {rule}\nCOMMIT\n*nat\n:OUTPUT ACCEPT\nCOMMIT\n")
+    assert "conntrack" not in found["PREROUTING"]
+    assert "confirm" not in found["POSTROUTING"]
+    assert "nat" in found["OUTPUT"]
 
 
 def test_nat_without_a_chain_at_a_hook_is_there_nevertheless():

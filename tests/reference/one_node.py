@@ -14,12 +14,14 @@ from tests.two_nodes import mac
 CLIENT, SERVER = ip_address("10.0.0.2"), ip_address("10.0.1.2")
 INSIDE, OUTSIDE = ip_address("10.0.0.1"), ip_address("10.0.1.1")
 TRACKED = "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n"
+# Matches nothing; that it asks for connections makes the node track them.
+ASKS = "-A INPUT -d 192.0.2.255/32 -m conntrack --ctstate NEW\n"
 SECOND = 10**9
 MS = 10**6
 
 
 def nat(*rules: str) -> str:
-    return TRACKED + "".join(f"-A {rule}\n" for rule in rules) + "COMMIT\n"
+    return TRACKED + ASKS + "".join(f"-A {rule}\n" for rule in rules) + "COMMIT\n"
 
 
 def table(name: str, *rules: str, policy: str = "ACCEPT", chains: str = "") -> str:
