@@ -62,8 +62,8 @@ from _fastpath.state cimport (
     TIMEOUT_ICMPV6,
     TIMEOUT_UDP,
     TIMEOUT_UDP_STREAM,
+    connection_datagram,
     connection_t,
-    connection_stream,
     connection_tuple,
 )
 from _fastpath.trace cimport STEP_CONNTRACK, trace_step
@@ -287,7 +287,7 @@ cdef void udp_packet(walk_t* walk, connection_t* connection) noexcept nogil:
     """nf_conntrack_udp_packet: two seconds after the first reply it is a stream."""
     cdef const node_t* node = &walk.image.nodes[connection.original.node]
     cdef uint32_t timeout = node.timeouts[<int>TIMEOUT_UDP]
-    if connection.status & IPS_SEEN_REPLY and walk.now_ns > connection_stream(connection)[0]:
+    if connection.status & IPS_SEEN_REPLY and walk.now_ns > connection_datagram(connection).stream_ns:
         timeout = node.timeouts[<int>TIMEOUT_UDP_STREAM]
         connection.status |= IPS_ASSURED
     connection.expires_ns = walk.now_ns + <uint64_t>timeout * SECOND_NS
@@ -321,7 +321,7 @@ cdef bint opens(const node_t* node, const packet_t* packet,
         return type == 8 or type == 13 or type == 15 or type == 17
     if packet.proto == PROTO_ICMPV6:
         return type == 128 or type == 139
-    connection_stream(connection)[0] = now_ns + <uint64_t>2 * SECOND_NS
+    connection_datagram(connection).stream_ns = now_ns + <uint64_t>2 * SECOND_NS
     return True
 
 

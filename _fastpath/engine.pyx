@@ -278,6 +278,8 @@ cdef class Engine:
         cdef int32_t[::1] buckets = arrays["buckets"]
         cdef int32_t[::1] source_buckets = arrays["source_buckets"]
         cdef int32_t[::1] free_list = arrays["free_list"]
+        cdef uint64_t[::1] accounting = arrays["accounting"]
+        self.state.accounting = &accounting[0] if accounting.shape[0] else NULL
         self.state.connections = <connection_t*>&connections[0]
         self.state.connection_max = <uint32_t>len(arrays["connections"])
         self.state.buckets = &buckets[0]

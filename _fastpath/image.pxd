@@ -207,7 +207,10 @@ cdef struct node_t:
     uint8_t tcp_max_retrans     # nf_conntrack_tcp_max_retrans
     uint8_t tcp_ignore_invalid_rst
     uint32_t conntrack_max
-    uint32_t timeouts[24]       # seconds, by CtTimeout
+    uint32_t timeouts[48]       # seconds, by CtTimeout
+    uint8_t conntrack_acct      # nf_conntrack_acct, or a rule that needs it
+    uint8_t has_dccp            # its kernel tracks DCCP (until 6.15)
+    uint16_t padding
 
 cdef struct device_t:
     uint64_t name[2]            # IFNAMSIZ bytes, for -i and -o

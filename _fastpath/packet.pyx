@@ -412,6 +412,8 @@ cdef void packet_scrub(packet_t* packet) noexcept nogil:
     packet.mark = 0
     packet.connection = -1
     packet.ctinfo = 0
+    packet.zone = 0
+    packet.zone_directions = packet.zone_is_mark = packet.has_template = 0
     packet.direction = 0
     packet.is_tracked = 0
     packet.is_local = 0

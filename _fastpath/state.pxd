@@ -26,6 +26,10 @@ cpdef enum CtStatus:    # IPS_*
     IPS_DST_NAT = 32
     IPS_SRC_NAT_DONE = 128
     IPS_DST_NAT_DONE = 256
+    IPS_DYING = 512
+    IPS_FIXED_TIMEOUT = 1024
+    IPS_OFFLOAD = 16384
+    IPS_HW_OFFLOAD = 32768
 
 cpdef enum CtTimeout:   # columns of node_t.timeouts; TCP's are numbered by state
     TIMEOUT_TCP_SYN_SENT = 1
@@ -44,9 +48,15 @@ cpdef enum CtTimeout:   # columns of node_t.timeouts; TCP's are numbered by stat
     TIMEOUT_ICMP = 14
     TIMEOUT_ICMPV6 = 15
     TIMEOUT_GENERIC = 16
-    TIMEOUTS = 24
+    TIMEOUT_UDPLITE = 17
+    TIMEOUT_UDPLITE_STREAM = 18
+    TIMEOUT_GRE = 19
+    TIMEOUT_GRE_STREAM = 20
+    TIMEOUT_SCTP = 21           # and SctpState: up to 29
+    TIMEOUT_DCCP = 30           # and its state
+    TIMEOUTS = 48
 
-# One direction of a connection.  ICMP: sport = identifier, dport = type << 8 | code.
+# One direction of a connection, in the zone that is this direction's.  ICMP: sport = identifier, dport = type << 8 | code.
 cdef struct tuple_t:
     addr_t src, dst
     uint16_t sport, dport
@@ -77,19 +87,35 @@ cdef struct tcp_t:
     uint8_t last_index
     uint8_t retrans         # how often that segment came again
 
+# struct ip_ct_sctp.
+cdef struct sctp_t:
+    uint32_t vtag[2]        # verification tags, by the direction that uses them
+    uint8_t state           # SctpState
+    uint8_t last_dir
+    uint8_t flags           # SctpFlag
+    uint8_t init[2]         # an INIT was seen
+    uint8_t padding[3]
+
+# UDP, UDPLITE, GRE.
+cdef struct datagram_t:
+    uint64_t stream_ns      # from here on replies make it a stream
+
 cdef struct connection_t:
     tuple_t original, reply  # one after the other: see connection_tuple
     uint64_t expires_ns
-    tcp_t tcp               # of other protocols: see connection_stream
+    tcp_t tcp               # of other protocols: see connection_sctp, connection_datagram
     int32_t next[2]         # in the hash chain of each tuple; -1 = end
     int32_t next_source     # in the chain by original source, for connections with NAT set up
     uint32_t status         # CtStatus
     uint32_t mark
     uint32_t in_use
 
-# UDP: from here on the connection is a stream.  TCP's place is free in it.
-cdef inline uint64_t* connection_stream(connection_t* connection) noexcept nogil:
-    return <uint64_t*>&connection.tcp
+# TCP's place is free in connections of other protocols.
+cdef inline datagram_t* connection_datagram(connection_t* connection) noexcept nogil:
+    return <datagram_t*>&connection.tcp
+
+cdef inline sctp_t* connection_sctp(connection_t* connection) noexcept nogil:
+    return <sctp_t*>&connection.tcp
 
 # The tuple of a direction: 0 original, 1 reply.  (Cython compares no arrays of structs.)
 cdef inline tuple_t* connection_tuple(connection_t* connection, uint32_t direction) noexcept nogil:
@@ -121,6 +147,7 @@ cdef struct state_t:
     int32_t* buckets        # by tuple, both directions
     int32_t* source_buckets  # by original source
     int32_t* free_list
+    uint64_t* accounting    # (connections, 2 directions, 2): packets, bytes; NULL: nobody asks
     uint32_t connection_max, bucket_mask, free_count
     uint32_t* node_connections  # (nodes,) confirmed entries of each node
     uint64_t next_expiry_ns     # no entry's time is up before; 0 = not known

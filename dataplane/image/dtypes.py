@@ -18,7 +18,8 @@ NODE = np.dtype(
         ("forwarding", "u1", (2,)), ("bridge_nf", "u1", (2,)),
         ("default_ttl", "u1"), ("tcp_loose", "u1"), ("tcp_be_liberal", "u1"),
         ("conntrack_checksum", "u1"), ("tcp_max_retrans", "u1"), ("tcp_ignore_invalid_rst", "u1"),
-        ("conntrack_max", "u4"), ("timeouts", "u4", (24,)),
+        ("conntrack_max", "u4"), ("timeouts", "u4", (48,)),
+        ("conntrack_acct", "u1"), ("has_dccp", "u1"), ("padding", "u2"),
     ],
     align=True,
 )  # fmt: skip

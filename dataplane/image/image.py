@@ -19,7 +19,15 @@ from dataplane.errors import TableError
 from dataplane.image import dtypes, encode, link_layer
 from dataplane.image.devices import Devices, address_row, assemble_devices
 from dataplane.image.forwarding import RouteName, RouteTables, assemble_routes
-from dataplane.image.nodes import base_chain_problem, hook_rows, port_range, sysctl, timeouts
+from dataplane.image.nodes import (
+    accounts,
+    base_chain_problem,
+    hook_rows,
+    port_range,
+    sysctl,
+    timeouts,
+    tracks_dccp,
+)
 from dataplane.image.rules import RuleName, RuleTables, add_ruleset
 from dataplane.node.state import Link, NodeState
 from dataplane.reference.steps import Step
@@ -252,6 +260,7 @@ def _node_arrays(
             sysctl(state, "net.netfilter.nf_conntrack_tcp_ignore_invalid_rst", 0, 1),
             sysctl(state, "net.netfilter.nf_conntrack_max", 262144, 2**32 - 1),
             timeouts(state),
+            accounts(state), tracks_dccp(state), 0,
         ))  # fmt: skip
     arrays["nodes"] = _array(rows, dtypes.NODE)
     arrays["hooks"] = _array(hooks, dtypes.HOOK)

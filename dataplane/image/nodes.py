@@ -1,5 +1,6 @@
 """What each node's kernel is set to: sysctls, and what stands at its hooks."""
 
+import re
 from collections.abc import Iterator, Mapping
 
 from _fastpath.image import Hook, HookKind
@@ -51,6 +52,8 @@ TIMEOUTS = {
     CtTimeout.TIMEOUT_ICMP: ("icmp_timeout", 30),
     CtTimeout.TIMEOUT_ICMPV6: ("icmpv6_timeout", 30),
     CtTimeout.TIMEOUT_GENERIC: ("generic_timeout", 600),
+    CtTimeout.TIMEOUT_GRE: ("gre_timeout", 30),
+    CtTimeout.TIMEOUT_GRE_STREAM: ("gre_timeout_stream", 180),
 }
 
 
@@ -76,6 +79,24 @@ def sysctl(state: NodeState, name: str, default: int, most: int) -> int:
             f"node {state.name}: {name} = {text!r}, but 0-{most} expected", state.source
         )
     return value
+
+
+def accounts(state: NodeState) -> bool:
+    """Does conntrack count packets and bytes?  A connbytes rule turns that on (connbytes_mt_check)."""
+    return sysctl(state, "net.netfilter.nf_conntrack_acct", 0, 1) > 0 or any(
+        match.name == "connbytes"
+        for ruleset in (state.iptables, state.ip6tables)
+        for table in ruleset.tables.values()
+        for chain in table.chains.values()
+        for rule in chain.rules
+        for match in rule.matches
+    )
+
+
+def tracks_dccp(state: NodeState) -> bool:
+    """Linux forgot about DCCP with 6.16; before that it followed its ports and states."""
+    version = re.match(r"(\d+)\.(\d+)", state.kernel)
+    return version is not None and (int(version[1]), int(version[2])) < (6, 16)
 
 
 def port_range(state: NodeState) -> tuple[int, int]:

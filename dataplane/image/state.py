@@ -49,6 +49,7 @@ class State:
         wanted[list(self.taps)] = 1
         self.arrays = {
             "connections": np.zeros(self.connections, dtypes.CONNECTION),
+            "accounting": self._accounting(self.connections),
             "buckets": np.full(buckets, -1, np.int32),
             "source_buckets": np.full(buckets, -1, np.int32),
             "free_list": np.arange(self.connections - 1, -1, -1, dtype=np.int32),
@@ -63,12 +64,19 @@ class State:
             **_trace_arrays(self.events_max, bool(self.taps)),
         }
 
+    def _accounting(self, connections: int) -> NDArray[Any]:
+        """Packets and bytes of each direction; empty when no node counts them."""
+        asked = bool(self.image.arrays["nodes"]["conntrack_acct"].any())
+        return np.zeros(4 * connections * asked, np.uint64)
+
     def grow_connections(self, free_count: int) -> int:
         """Twice the room for connections; how many are free then.  The buckets are empty."""
         old = self.arrays
         count = len(old["connections"])
         connections = np.zeros(2 * count, dtypes.CONNECTION)
         connections[:count] = old["connections"]
+        accounting = self._accounting(2 * count)
+        accounting[: len(old["accounting"])] = old["accounting"]
         free = np.concatenate(
             [np.arange(2 * count - 1, count - 1, -1, dtype=np.int32), old["free_list"][:free_count]]
         )
@@ -77,6 +85,7 @@ class State:
         buckets = _power_of_two(4 * count)
         self.arrays |= {
             "connections": connections,
+            "accounting": accounting,
             "free_list": free_list,
             "buckets": np.full(buckets, -1, np.int32),
             "source_buckets": np.full(buckets, -1, np.int32),
