@@ -14,6 +14,7 @@ from dataplane.node import (
     addresses,
     conntrack,
     fdb,
+    ipset,
     iptables,
     links,
     neighbours,
@@ -21,6 +22,7 @@ from dataplane.node import (
     rules,
     sysctl,
 )
+from dataplane.node.ipset_rows import Ipset
 from dataplane.node.state import NodeState, Route
 
 Warn = Callable[[str], None]
@@ -29,6 +31,7 @@ Items = TypeVar("Items")
 FILES = (
     "iptables-save",
     "ip6tables-save",
+    "ipset-save",
     "links.json",
     "addresses.json",
     "routes.json",
@@ -41,7 +44,7 @@ FILES = (
     "conntrack",
 )
 KERNEL_RELEASE = "kernel.osrelease"  # the sysctl that holds NodeState.kernel
-NOT_MODELLED = ("ipset-save", "ipvsadm-save")
+NOT_MODELLED = ("ipvsadm-save",)
 
 
 def read_node(name: str, path: str | Path, warn: Warn) -> NodeState:
@@ -90,6 +93,7 @@ def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn) -> NodeSta
         fdb=fdb.parse(*at("fdb.json")),
         iptables=iptables.parse(*at("iptables-save"), family=4, warn=warn),
         ip6tables=iptables.parse(*at("ip6tables-save"), family=6, warn=warn),
+        ipsets=(ipset.parse(*at("ipset-save"), warn=warn) if "ipset-save" in texts else None),
         sysctls=sysctls,
         conntrack=conntrack.parse(*at("conntrack")),
         kernel=kernel,
@@ -131,6 +135,7 @@ def texts(state: NodeState, counters: bool = False) -> dict[str, str]:
     return {
         "iptables-save": _rules_text(state.iptables, counters),
         "ip6tables-save": _rules_text(state.ip6tables, counters),
+        "ipset-save": _sets_text(state.ipsets),
         "links.json": _text(links.render, state.links),
         "addresses.json": _text(addresses.render, state.addresses),
         "routes.json": _text(routes.render, routes4),
@@ -146,6 +151,13 @@ def texts(state: NodeState, counters: bool = False) -> dict[str, str]:
 
 def _text(render: Callable[[Items], str], items: Items) -> str:
     return render(items) if items else ""
+
+
+def _sets_text(sets: tuple[Ipset, ...] | None) -> str:
+    """A file without sets says that there are none, no file that nothing is known of them."""
+    if sets is None:
+        return ""
+    return ipset.render(sets) or "# no sets\n"
 
 
 def _rules_text(ruleset: iptables.Ruleset, counters: bool) -> str:

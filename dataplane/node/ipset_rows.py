@@ -1,7 +1,8 @@
 """The nouns of ipset: Ipset › SetEntry › SetElement, as `ipset save` prints them."""
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 
 from dataplane.errors import NOWHERE, Source
 
@@ -10,14 +11,14 @@ from dataplane.errors import NOWHERE, Source
 class SetElement:
     """What is in a set, by the parts that its type has; None for those it has not."""
 
-    network: IPv4Network | IPv6Network | None = None  # hash:ip, net: the first address
-    last: IPv4Address | IPv6Address | None = None  # of a range in bitmap:ip; None = one
-    protocol: int | None = None  # …,port: IPPROTO_*; 1 and 58 with `port` = type << 8 | code
+    network: IPv4Network | IPv6Network | None = None  # an address is a network of one
+    protocol: int | None = None  # …,port: IPPROTO_*; 1 and 58 have `port` = type << 8 | code
     port: int | None = None
     second: IPv4Network | IPv6Network | None = None  # ip,port,ip · ip,port,net · net,net
     device: str | None = None  # net,iface
     is_physical: bool = False  # net,iface: `physdev:NAME`
-    mac: str | None = None
+    is_wildcard: bool = False  # net,iface: every name that begins so
+    mac: str | None = None  # lower case
     mark: int | None = None
     set_name: str | None = None  # list:set
 
@@ -33,7 +34,7 @@ class SetEntry:
     bytes: int = 0
     comment: str | None = None
     skbmark: tuple[int, int] | None = None  # mark, mask
-    skbprio: tuple[int, int] | None = None
+    skbprio: tuple[int, int] | None = None  # major, minor
     skbqueue: int | None = None
     source: Source = field(default=NOWHERE, compare=False)
 
@@ -51,4 +52,13 @@ class Ipset:
 
     def option(self, name: str) -> str | None:
         """The option's value ("" for a flag); None where it does not stand."""
-        return dict(self.options).get(name)
+        return self._options.get(name)
+
+    @cached_property
+    def _options(self) -> dict[str, str]:
+        return dict(self.options)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What an element is made of: ("net", "port") of hash:net,port."""
+        return tuple(self.type.partition(":")[2].split(","))

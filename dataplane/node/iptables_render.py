@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from dataplane.node.iptables_options import ALWAYS_QUOTED, SAVED_AS_STRING
 from dataplane.node.iptables_rules import Chain, Option, Rule, Ruleset, Table
-from dataplane.node.iptables_values import network_text, protocol_name
+from dataplane.node.iptables_values import network_text
 from dataplane.node.iptables_words import always_quoted, as_it_stands, save_string
+from dataplane.node.protocols import protocol_name
 
 FLAVOURS = {"nft": "nf_tables", "legacy": "legacy"}
 

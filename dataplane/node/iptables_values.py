@@ -6,39 +6,9 @@ Each function raises ValueError saying what was expected.
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-INTERFACE_BYTES = 15  # IFNAMSIZ - 1
+from dataplane.node.protocols import PROTOCOL_NUMBERS
 
-# As /etc/protocols names them; iptables-save asks getprotobynumber.
-PROTOCOL_NAMES = {
-    1: "icmp",
-    2: "igmp",
-    4: "ipencap",
-    6: "tcp",
-    17: "udp",
-    33: "dccp",
-    41: "ipv6",
-    47: "gre",
-    50: "esp",
-    51: "ah",
-    58: "ipv6-icmp",
-    89: "ospf",
-    103: "pim",
-    108: "ipcomp",
-    112: "vrrp",
-    115: "l2tp",
-    132: "sctp",
-    135: "mobility-header",
-    136: "udplite",
-}
-PROTOCOL_NUMBERS = {name: number for number, name in PROTOCOL_NAMES.items()} | {
-    "all": 0,
-    "icmpv6": 58,
-    "icmp6": 58,
-    "mh": 135,
-    "ipv6-mh": 135,
-    "ipip": 4,
-    "ipv4": 4,
-}
+INTERFACE_BYTES = 15  # IFNAMSIZ - 1
 
 # The names of /etc/services that rule sets use.
 SERVICES = {
@@ -94,10 +64,6 @@ def parse_protocol(text: str) -> int:
         return PROTOCOL_NUMBERS[text.lower()]
     except KeyError:
         raise ValueError("a protocol name or a number up to 255 was expected") from None
-
-
-def protocol_name(number: int) -> str:
-    return PROTOCOL_NAMES.get(number, str(number))
 
 
 def parse_interface(text: str) -> str:

@@ -180,7 +180,7 @@ class NodeState:
     fdb: tuple[FdbEntry, ...] = ()
     iptables: Ruleset = field(default_factory=Ruleset)  # iptables-save
     ip6tables: Ruleset = field(default_factory=Ruleset)  # ip6tables-save
-    ipsets: tuple[Ipset, ...] = ()  # ipset save, in its order
+    ipsets: tuple[Ipset, ...] | None = None  # ipset save, in its order; None = not known
     sysctls: dict[str, str] = field(default_factory=dict)  # dotted name -> value
     conntrack: tuple[ConntrackEntry, ...] = ()
     kernel: str = ""  # release, consulted only where versions differ; "" = newest modelled

@@ -8,7 +8,7 @@ icmp 10.1.1.1 > 10.2.2.2 id 77 type 8 code 0
 import re
 from ipaddress import ip_address
 
-from dataplane.node.iptables_values import PROTOCOL_NUMBERS
+from dataplane.node.protocols import PROTOCOL_NUMBERS
 from dataplane.node.state import Address
 from dataplane.reference.choice import Fields
 from dataplane.reference.packet import ICMP, ICMPV6, WITH_PORTS

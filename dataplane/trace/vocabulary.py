@@ -1,6 +1,6 @@
 """The words for what happens: of steps, of conntrack's findings, of values that change."""
 
-from dataplane.node.iptables_values import PROTOCOL_NAMES
+from dataplane.node.protocols import PROTOCOL_NAMES
 from dataplane.reference.steps import EventKind, Generated, StepKind
 
 BASE_CHAINS = frozenset(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"))

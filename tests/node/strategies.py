@@ -17,6 +17,7 @@ from dataplane.node.state import (
     RoutingRule,
     Vxlan,
 )
+from tests.node.strategies_ipset import ipsets
 from tests.node.strategies_iptables import networks4, networks6, rulesets
 
 DEVICES = ("lo", "eth0", "cni0", "flannel.1", "veth1a2b")
@@ -224,6 +225,7 @@ def node_states(draw, name="node-a"):
         fdb=draw(fdb),
         iptables=draw(rulesets(4)),
         ip6tables=draw(rulesets(6)),
+        ipsets=draw(optional(ipsets())),
         sysctls=draw(sysctls),
         conntrack=draw(connections),
         kernel=draw(st.sampled_from(("", "6.1.0-28-amd64"))),

@@ -73,7 +73,7 @@ def test_bytes_that_are_not_utf8_come_back(tmp_path):
     assert line in (tmp_path / "iptables-save").read_bytes()
 
 
-@pytest.mark.parametrize("file", ["ipset-save", "ipvsadm-save"])
+@pytest.mark.parametrize("file", ["ipvsadm-save"])
 def test_what_is_not_modelled_is_told(tmp_path, file):
     told = []
     (tmp_path / "sysctl").write_text("net.ipv4.ip_forward = 1\n")

@@ -14,8 +14,8 @@ from dataplane.node.iptables_values import (
     parse_network,
     parse_port,
     parse_protocol,
-    protocol_name,
 )
+from dataplane.node.protocols import protocol_name
 
 groups = st.lists(st.sampled_from((0, 1, 0xFFFF, 0x102)), min_size=8, max_size=8)
 
