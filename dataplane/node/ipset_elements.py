@@ -100,9 +100,14 @@ def _part(part: str, text: str, at: int, owner: Ipset, masks: Masks) -> list[Par
         return [{member: found} for found in _networks(text, owner, masks)]
     if part == "port":
         protocol, low, high = words.ports(text)
+        if protocol == (words.ICMPV6 if owner.family == 4 else words.ICMP):
+            raise ValueError(f"a protocol of IPv{owner.family} was expected")
         return [{"protocol": protocol, "port": port} for port in range(low, high + 1)]
     if part == "mac":
-        return [{"mac": words.mac(text)}]
+        mac = words.mac(text)
+        if owner.type == "hash:mac" and not mac.strip("0:"):
+            raise ValueError("a MAC address other than the null one was expected")
+        return [{"mac": mac}]
     if part == "mark":
         return [{"mark": integer(text, WORD) & masks.mark}]
     name = text.removeprefix("physdev:")
@@ -120,6 +125,8 @@ def _addresses(text: str, owner: Ipset, masks: Masks) -> Iterator[words.Network]
         raise ValueError("an element inside the set's range was expected")
     found = {number & masks.address for number in range(first, last + 1, step)}
     found.add(last & masks.address)
+    if owner.type == "hash:ip" and 0 in found:
+        raise ValueError("an address other than the null one was expected")
     return (words.one(number, owner.family) for number in sorted(found))
 
 

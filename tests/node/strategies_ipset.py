@@ -12,8 +12,8 @@ NETS = {
     4: ("10.0.0.0/24", "10.0.0.2/32", "10.0.0.0/31", "10.0.0.0/8", "0.0.0.0/1"),
     6: ("fd00::/64", "fd00::2/128", "fd00::/16", "8000::/1"),
 }
-PORTS = ((6, 80), (6, 443), (17, 80), (1, 0x800), (1, 0x2A07), (58, 0x8000), (132, 80), (136, 80),
-         (47, 0), (2, 0))  # fmt: skip
+COMMON_PORTS = ((6, 80), (6, 443), (17, 80), (132, 80), (136, 80), (47, 0), (2, 0))
+PORTS = {4: (*COMMON_PORTS, (1, 0x800), (1, 0x2A07)), 6: (*COMMON_PORTS, (58, 0x8000))}
 MACS = ("02:00:00:00:00:02", "02:00:00:00:01:02", "0a:58:c0:a8:32:0b")
 SIMPLE = tuple(name for name in TYPES if name != "list:set")
 # What a kernel may lack: 6.18 as Debian builds it for the cloud has no such modules.
@@ -40,7 +40,7 @@ def elements(draw, type_, family, options):
                 network = type(network)((0, 0))
             found["network" if at == 0 else "second"] = _masked(network, at, options)
         elif part == "port":
-            found["protocol"], found["port"] = draw(st.sampled_from(PORTS))
+            found["protocol"], found["port"] = draw(st.sampled_from(PORTS[family]))
         elif part == "mac":
             found["mac"] = draw(st.sampled_from(MACS))
         elif part == "mark":
@@ -61,7 +61,10 @@ def _masked(network, at, options):
         mask ^= (1 << (width - int(options["netmask"]))) - 1
     if "bitmask" in options:
         mask = int(ip_address(options["bitmask"]))
-    return type(network)((number & mask, network.prefixlen)) if at == 0 else network
+    if not {"netmask", "bitmask"} & set(options):
+        return network
+    masked = number & mask or int(ip_address("fd00::"))  # a hash:ip holds no null address
+    return type(network)((masked, network.prefixlen)) if at == 0 else network
 
 
 @st.composite
