@@ -183,7 +183,9 @@ def _add(found: _Set, words: list[str], source: Source) -> None:
     for element in elements:
         if is_wildcard:
             element = replace(element, is_wildcard=True)
-        found.entries[element] = replace(entry, element=element)
+        # A bitmap:ip,mac knows one MAC address of each IP address.
+        key = replace(element, mac=None) if head.type == "bitmap:ip,mac" else element
+        found.entries[key] = replace(entry, element=element)
     most = int(head.option("maxelem") or MAXELEM)
     if head.type.startswith("hash") and len(found.entries) > most:
         raise ValueError(f"set {head.name} is full: at most {most} elements (maxelem)")

@@ -114,6 +114,8 @@ def one_set(draw, name, types=SIMPLE, families=(4, 6)):
     options = draw(create_options(type_, family))
     found = draw(st.lists(entries(type_, family, options), max_size=4))
     unique = {entry.element: entry for entry in found}
+    if type_ == "bitmap:ip,mac":
+        unique = {entry.element.network: entry for entry in found}
     return Ipset(name, type_, family, tuple(options.items()), tuple(unique.values()))
 
 
