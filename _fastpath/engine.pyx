@@ -27,7 +27,16 @@ from _fastpath.image cimport (
 from _fastpath.conntrack cimport CONNECTIONS_RESERVE, conntrack_collect, conntrack_rehash
 from _fastpath.packet cimport BUFFER_SIZE, FRAME_MAX, packet_load, packet_parse
 from _fastpath.path cimport walk_from_device, walk_from_node
-from _fastpath.state cimport PENDING_MAX, choice_t, connection_t, learned_t, seen_t
+from _fastpath.state cimport (
+    PENDING_MAX,
+    choice_t,
+    connection_t,
+    hashlimit_t,
+    learned_t,
+    memory_t,
+    recent_t,
+    seen_t,
+)
 from _fastpath.trace cimport event_t, tap_t, trace_has_room, trace_intern
 
 
@@ -184,7 +193,11 @@ cdef class Engine:
         cdef learned_t[::1] learned = arrays["learned"]
         cdef seen_t[::1] seen = arrays["seen"]
         cdef uint64_t[::1] counters = arrays["counters"]
-        cdef uint32_t[::1] nth = arrays["nth"]
+        cdef memory_t[::1] memory = arrays["memory"]
+        cdef recent_t[::1] recent = arrays["recent"]
+        cdef uint64_t[::1] recent_stamps = arrays["recent_stamps"]
+        cdef hashlimit_t[::1] hashlimit = arrays["hashlimit"]
+        cdef uint32_t[::1] hashlimit_buckets = arrays["hashlimit_buckets"]
         cdef uint32_t[::1] ip_ids = arrays["ip_ids"]
         cdef const choice_t[::1] choices = arrays["choices"]
         cdef const uint32_t[::1] choice_values = arrays["choice_values"]
@@ -196,7 +209,11 @@ cdef class Engine:
         self.state.seen = &seen[0]
         self.state.seen_mask = <uint32_t>seen.shape[0] - 1
         self.state.counters = &counters[0]
-        self.state.nth = &nth[0]
+        self.state.memory = &memory[0]
+        self.state.recent = &recent[0]
+        self.state.recent_stamps = &recent_stamps[0]
+        self.state.hashlimit = &hashlimit[0]
+        self.state.hashlimit_buckets = &hashlimit_buckets[0]
         self.state.ip_ids = &ip_ids[0]
         self.state.choice_count = <uint32_t>choices.shape[0]
         if choices.shape[0]:

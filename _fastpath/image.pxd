@@ -87,7 +87,13 @@ cpdef enum MatchKind:
     # what the rule remembers, chance, the time
     MATCH_MEMORY_FIRST = 140
     MATCH_STATISTIC_RANDOM = 140    # 31-bit threshold a
-    MATCH_STATISTIC_NTH = 141       # every a, packet b, counter c
+    MATCH_STATISTIC_NTH = 141       # every a, packet b; what it remembers: c
+    MATCH_LIMIT = 142       # costs a credits, holds at most b; remembers in c
+    MATCH_LIMIT_NFT = 147   # words[a : a + 4]: ns that one costs, ns it holds; remembers in c
+    MATCH_QUOTA = 143       # remembers in c
+    MATCH_RECENT = 144      # flags RecentFlag; a seconds, b hits; table c
+    MATCH_HASHLIMIT = 145   # flags HashlimitFlag; table c
+    MATCH_TIME = 146        # words[a : a + 6]: dates, times of day, days; flag 1: contiguous
 
 cpdef enum CtState:         # bits of -m conntrack --ctstate
     CTSTATE_INVALID = 1
@@ -103,6 +109,47 @@ cpdef enum AddrtypeFlag:
     ADDRTYPE_INVERT_DEST = 2
     ADDRTYPE_LIMIT_IFACE_IN = 4
     ADDRTYPE_LIMIT_IFACE_OUT = 8
+
+# What -m recent asks: XT_RECENT_*.
+cpdef enum RecentFlag:
+    RECENT_CHECK = 1
+    RECENT_SET = 2
+    RECENT_UPDATE = 4
+    RECENT_REMOVE = 8
+    RECENT_TTL = 16
+    RECENT_REAP = 32
+    RECENT_DESTINATION = 64
+
+# XT_HASHLIMIT_*
+cpdef enum HashlimitFlag:
+    HASHLIMIT_DESTINATION = 1
+    HASHLIMIT_DESTINATION_PORT = 2
+    HASHLIMIT_SOURCE = 4
+    HASHLIMIT_SOURCE_PORT = 8
+    HASHLIMIT_INVERT = 16
+    HASHLIMIT_BYTES = 32
+    HASHLIMIT_RATE_MATCH = 64
+
+# Settings of a hashlimit table: two words each, the lower first.
+cpdef enum HashlimitWord:
+    HASHLIMIT_MODE = 0
+    HASHLIMIT_SOURCE_BITS = 1       # prefix lengths
+    HASHLIMIT_DESTINATION_BITS = 2
+    HASHLIMIT_EXPIRE = 3            # ticks
+    HASHLIMIT_COLLECT = 4           # ticks between two collections of what has expired
+    HASHLIMIT_COST = 5
+    HASHLIMIT_CREDIT = 6            # of a new entry
+    HASHLIMIT_CREDIT_CAP = 7        # of bytes: refills of a new entry
+    HASHLIMIT_RATE = 8
+    HASHLIMIT_BURST = 9
+    HASHLIMIT_INTERVAL = 10         # ticks
+    HASHLIMIT_BUCKETS = 11          # its first bucket
+    HASHLIMIT_BUCKET_COUNT = 12     # a power of two
+    HASHLIMIT_WORDS = 13
+
+cpdef enum Tick:            # a jiffy: what limits are counted in
+    TICKS_PER_SECOND = 250  # CONFIG_HZ of Debian, Ubuntu and most others
+    TICK_NS = 4000000
 
 cpdef enum TargetKind:
     TARGET_NONE = 0         # the rule only counts (or does what leaves no mark: LOG, NFLOG, TRACE)

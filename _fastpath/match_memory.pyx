@@ -6,11 +6,27 @@ Specified by dataplane.reference.match_memory.
 from libc.stdint cimport uint32_t, uint64_t
 
 from _fastpath.choice cimport CHOICE_STATISTIC, choice_fed, choice_key, draw_t
-from _fastpath.image cimport MATCH_STATISTIC_NTH, MATCH_STATISTIC_RANDOM
+from _fastpath.image cimport (
+    MATCH_HASHLIMIT,
+    MATCH_LIMIT,
+    MATCH_LIMIT_NFT,
+    MATCH_QUOTA,
+    MATCH_RECENT,
+    MATCH_STATISTIC_NTH,
+    MATCH_STATISTIC_RANDOM,
+    MATCH_TIME,
+    TICK_NS,
+)
+from _fastpath.match_hashlimit cimport hashlimit_match
+from _fastpath.match_recent cimport recent_match
+from _fastpath.match_time cimport time_match
 from _fastpath.matches cimport NO, UNDECIDED, YES
 from _fastpath.packet cimport packet_t
-from _fastpath.state cimport tuple_t
+from _fastpath.state cimport memory_t, tuple_t
 from _fastpath.trace cimport EVENT_DRAW, trace_value
+
+cdef enum:
+    CREDITS_PER_TICK = 128      # xt_limit.c, CREDITS_PER_JIFFY with 250 ticks a second
 
 
 cdef void flow_draw(const walk_t* walk, draw_t* draw, uint64_t extra) noexcept nogil:
@@ -51,15 +67,81 @@ cdef int random_match(walk_t* walk, const match_t* match, const rule_t* rule) no
 
 cdef int nth_match(walk_t* walk, const match_t* match) noexcept nogil:
     """xt_statistic.c: evaluations number packet, packet + every, … match; counting from 0."""
-    cdef uint32_t* count = &walk.state.nth[match.c]
+    cdef uint64_t* count = &walk.state.memory[match.c].credit
     cdef bint hit = count[0] == match.b
     count[0] = count[0] + 1 if count[0] + 1 < match.a else 0
     return hit ^ match.invert
 
 
+cdef int limit_match(walk_t* walk, const match_t* match) noexcept nogil:
+    """xt_limit.c, limit_mt: 32 bits of credit, which wrap after a day and a half of silence."""
+    cdef memory_t* memory = &walk.state.memory[match.c]
+    cdef uint64_t now = walk.now_ns // TICK_NS
+    cdef uint32_t credit = <uint32_t>memory.credit
+    if memory.previous:
+        credit += <uint32_t>((now + 1 - memory.previous) * CREDITS_PER_TICK)
+    credit = min(credit, match.b)
+    memory.previous = now + 1
+    memory.credit = credit
+    if credit < match.a:
+        return NO
+    memory.credit = credit - match.a
+    return YES
+
+
+cdef int nft_limit_match(walk_t* walk, const match_t* match) noexcept nogil:
+    """nft_limit.c, nft_limit_eval: time itself is what is spent."""
+    cdef memory_t* memory = &walk.state.memory[match.c]
+    cdef const uint32_t* words = walk.image.words + match.a
+    cdef uint64_t cost = words[0] | (<uint64_t>words[1] << 32)
+    cdef uint64_t most = words[2] | (<uint64_t>words[3] << 32)
+    if memory.previous:
+        memory.credit += walk.now_ns + 1 - memory.previous
+    memory.credit = min(memory.credit, most)
+    memory.previous = walk.now_ns + 1
+    if memory.credit < cost:
+        return NO
+    memory.credit -= cost
+    return YES
+
+
+cdef int quota_match(walk_t* walk, const match_t* match) noexcept nogil:
+    """xt_quota.c: after the first packet that is too long, none."""
+    cdef memory_t* memory = &walk.state.memory[match.c]
+    if memory.credit >= walk.packet.ip_length:
+        memory.credit -= walk.packet.ip_length
+        return YES ^ match.invert
+    memory.credit = 0
+    return NO ^ match.invert
+
+
+cdef bint remembers(const match_t* match) noexcept nogil:
+    return (MATCH_STATISTIC_NTH <= match.kind <= MATCH_HASHLIMIT
+            or match.kind == MATCH_LIMIT_NFT)
+
+
+cdef void forget_certainty(walk_t* walk, const match_t* match) noexcept nogil:
+    if remembers(match):
+        walk.state.memory[match.c].is_uncertain = 1
+
+
 cdef int memory_match(walk_t* walk, const match_t* match, const rule_t* rule) noexcept nogil:
+    if remembers(match) and walk.state.memory[match.c].is_uncertain:
+        return UNDECIDED
     if match.kind == MATCH_STATISTIC_RANDOM:
         return random_match(walk, match, rule)
     if match.kind == MATCH_STATISTIC_NTH:
         return nth_match(walk, match)
+    if match.kind == MATCH_LIMIT:
+        return limit_match(walk, match)
+    if match.kind == MATCH_LIMIT_NFT:
+        return nft_limit_match(walk, match)
+    if match.kind == MATCH_QUOTA:
+        return quota_match(walk, match)
+    if match.kind == MATCH_RECENT:
+        return recent_match(walk, match)
+    if match.kind == MATCH_HASHLIMIT:
+        return hashlimit_match(walk, match)
+    if match.kind == MATCH_TIME:
+        return time_match(walk, match)
     return UNDECIDED

@@ -136,6 +136,38 @@ cdef struct seen_t:
     uint8_t padding
     uint16_t padding2
 
+# What a match remembers, or a table that several matches share.
+cdef struct memory_t:
+    uint64_t credit         # limit: credits left; quota: bytes left; nth: evaluations so far
+    # limit: tick of the last refill + 1; recent: how often it was used; hashlimit: tick of the
+    # last collection + 1
+    uint64_t previous
+    uint32_t first          # recent, hashlimit: its first entry
+    uint32_t capacity       # entries it holds at most
+    uint32_t count          # entries in use; of recent, the most that ever were
+    uint32_t words          # its settings in image.words
+    uint8_t is_uncertain    # it may or may not have been asked: what it would say is not known
+    uint8_t padding[7]
+
+# An address of a recent table: struct recent_entry.
+cdef struct recent_t:
+    addr_t address
+    uint64_t used           # when it was last used, as the table counts; 0 = free
+    uint32_t stamp_count, index
+    uint8_t family, ttl
+    uint8_t padding[6]
+
+# A flow of a hashlimit table: struct dsthash_ent.
+cdef struct hashlimit_t:
+    addr_t src, dst
+    uint64_t expires, previous  # ticks
+    uint64_t credit         # credits left; of a rate match, what the interval has seen
+    uint64_t refills        # of bytes: how often the credit may still be filled up
+    uint32_t next           # in its bucket: entry of the table + 1; 0 = none
+    uint16_t sport, dport
+    uint8_t was_over        # of a rate match: the last interval was over its rate
+    uint8_t padding[7]
+
 # Values fed in from outside for a choice that Linux makes at random; sorted by key.
 cdef struct choice_t:
     uint64_t key
@@ -159,7 +191,12 @@ cdef struct state_t:
     uint32_t seen_mask
     # counters
     uint64_t* counters      # (rules, 2): packets, bytes
-    uint32_t* nth           # per statistic-nth match
+    # what matches remember
+    memory_t* memory
+    recent_t* recent
+    uint64_t* recent_stamps     # ticks; per entry as many as its table keeps
+    hashlimit_t* hashlimit
+    uint32_t* hashlimit_buckets
     uint32_t* ip_ids        # (nodes,) identifications given
     # choices
     const choice_t* choices

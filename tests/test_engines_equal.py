@@ -122,6 +122,12 @@ RULE_LINES = [
     "-A FORWARD -p tcp -m multiport --dports 80,8000:9000 -j EXTRA",
     "-A FORWARD -p tcp -m tcp --dport 8080 -j REJECT --reject-with tcp-reset",
     "-A FORWARD -m recent --rcheck --name x --mask 255.255.255.255 --rsource -j DROP",
+    "-A INPUT -m recent --update --seconds 1 --name x --mask 255.255.255.255 --rdest -j DROP",
+    "-A EXTRA -p udp -m recent --set --name x --mask 255.255.255.255 --rsource -j DROP",
+    "-A EXTRA -m limit --limit 1/hour --limit-burst 2 -j DROP",
+    "-A FORWARD -m hashlimit --hashlimit-above 2/min --hashlimit-burst 2 --hashlimit-mode srcip "
+    "--hashlimit-name h -j EXTRA",
+    "-A FORWARD -m cpu --cpu 0 -j DROP",
     "-A INPUT -p udp -m udp --dport 53 -j REJECT --reject-with icmp-port-unreachable",
     "-A INPUT -p udp -m udp --dport 8472 -m statistic --mode nth --every 3 --packet 1 -j DROP",
     "-A OUTPUT -m owner --uid-owner 0 -j ACCEPT",

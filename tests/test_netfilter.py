@@ -25,7 +25,7 @@ MATCHES = [
 ]  # fmt: skip
 TARGETS = rule_pool.TARGETS
 UNMODELLED = [
-    "-m recent --rcheck --name x --mask 255.255.255.255 --rsource",
+    "-m cpu --cpu 1",
     "-m physdev --physdev-in a",
 ]
 

@@ -64,6 +64,32 @@ MATCH = np.dtype(
     align=True,
 )  # fmt: skip
 
+MEMORY = np.dtype(
+    [
+        ("credit", "u8"), ("previous", "u8"),
+        ("first", "u4"), ("capacity", "u4"), ("count", "u4"), ("words", "u4"),
+        ("is_uncertain", "u1"), ("padding", "u1", (7,)),
+    ],
+    align=True,
+)  # fmt: skip
+
+RECENT = np.dtype(
+    [
+        ("address", ADDR), ("used", "u8"), ("stamp_count", "u4"), ("index", "u4"),
+        ("family", "u1"), ("ttl", "u1"), ("padding", "u1", (6,)),
+    ],
+    align=True,
+)  # fmt: skip
+
+HASHLIMIT = np.dtype(
+    [
+        ("src", ADDR), ("dst", ADDR), ("expires", "u8"), ("previous", "u8"), ("credit", "u8"),
+        ("refills", "u8"), ("next", "u4"), ("sport", "u2"), ("dport", "u2"),
+        ("was_over", "u1"), ("padding", "u1", (7,)),
+    ],
+    align=True,
+)  # fmt: skip
+
 TARGET = np.dtype(
     [
         ("address_min", ADDR), ("address_max", ADDR), ("a", "u4"), ("b", "u4"),

@@ -19,6 +19,7 @@ from dataplane.errors import TableError
 from dataplane.image import dtypes, encode, link_layer
 from dataplane.image.devices import Devices, address_row, assemble_devices
 from dataplane.image.forwarding import RouteName, RouteTables, assemble_routes
+from dataplane.image.memory import MemoryRows, memory_rows
 from dataplane.image.nodes import (
     accounts,
     base_chain_problem,
@@ -57,7 +58,7 @@ class Image:
     arrays: dict[str, Array]
     names: Names
     seed: int
-    nth_count: int  # counters of `statistic --mode nth`
+    memory: MemoryRows  # what matches remember, as they begin
     states: dict[str, NodeState] = field(repr=False, default_factory=dict)
 
     def step(self, number: int) -> Step:
@@ -135,6 +136,7 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
     routes = assemble_routes(devices, nodes)
     neighbours = link_layer.neighbour_rows(devices, nodes)
     fdb = link_layer.fdb_rows(devices, nodes)
+    memory = memory_rows(rules.pools.memories, rules.pools.words)
     arrays = _rule_arrays(rules) | _route_arrays(routes)
     arrays |= _link_arrays(devices, fdb, neighbours)
     _node_arrays(arrays, nodes, devices, rules, routes, warn)
@@ -148,7 +150,7 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
         fdb=[(f.node, link_layer.fdb_text(f.entry) if f.entry else "") for f in fdb],
     )
     arrays["base"] = _step_bases(names)
-    return Image(arrays, names, seed, len(rules.pools.nth), dict(nodes))
+    return Image(arrays, names, seed, memory, dict(nodes))
 
 
 def _array(rows: list[tuple[object, ...]], dtype: np.dtype[np.void]) -> Array:

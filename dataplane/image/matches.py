@@ -44,5 +44,5 @@ def match_rows(match: Match, pools: Pools, family: int) -> list[Row]:
     """Rows that all must hold.  Appends to `pools` what they refer to."""
     try:
         return MATCHES[match.name](match, pools, family)
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, ZeroDivisionError):
         return [UNKNOWN]

@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass, field
 
+from dataplane.image.memory import Memories
+
 
 @dataclass
 class Pools:
     ranges: list[tuple[int, int]] = field(default_factory=list)  # of ports
     words: list[int] = field(default_factory=list)  # longer arguments, 32 bits each
-    nth: list[int] = field(default_factory=list)  # first value of each nth counter
+    memories: Memories = field(default_factory=Memories)
+    node: str = ""  # whose rules become rows
+    flavour: str = "nft"  # of these rules
 
     def add_words(self, words: list[int]) -> int:
         """Index of the first of them."""

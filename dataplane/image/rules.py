@@ -52,6 +52,7 @@ class RuleTables:
 
 def add_ruleset(tables: RuleTables, node: str, family: int, ruleset: Ruleset) -> None:
     """Append a rule set.  Raises TableError for what a kernel would refuse."""
+    tables.pools.node, tables.pools.flavour = node, ruleset.flavour
     for table in ruleset.tables.values():
         _check_jumps(table)
         _add_table(tables, node, family, table)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from _fastpath.trace import OUTPUT_RESERVE, STEPS_MAX, TAPS_RESERVE
 from dataplane.image import dtypes
 from dataplane.image.image import Image
+from dataplane.image.memory import MemoryRows
 
 CONNECTIONS = 1 << 16
 LEARNED = 1 << 12
@@ -57,7 +58,7 @@ class State:
             "learned": np.zeros(LEARNED, dtypes.LEARNED),
             "seen": np.zeros(SEEN, dtypes.SEEN),
             "counters": np.zeros(2 * rules, np.uint64),
-            "nth": np.zeros(max(self.image.nth_count, 1), np.uint32),
+            **_memory_arrays(self.image.memory),
             "ip_ids": np.zeros(nodes, np.uint32),
             "tap_wanted": wanted,
             **_choice_arrays(self.choices),
@@ -109,6 +110,19 @@ class State:
                 slot = slot + 1 & mask
             slots[slot] = entry
         self.arrays |= grown
+
+
+def _memory_arrays(memory: MemoryRows) -> dict[str, NDArray[Any]]:
+    """Tables have the room that the kernel gives them, so they never grow."""
+    rows = np.zeros(max(len(memory.rows), 1), dtypes.MEMORY)
+    rows[: len(memory.rows)] = memory.rows
+    return {
+        "memory": rows,
+        "recent": np.zeros(max(memory.recent, 1), dtypes.RECENT),
+        "recent_stamps": np.zeros(max(memory.recent_stamps, 1), np.uint64),
+        "hashlimit": np.zeros(max(memory.hashlimit, 1), dtypes.HASHLIMIT),
+        "hashlimit_buckets": np.zeros(max(memory.hashlimit_buckets, 1), np.uint32),
+    }
 
 
 def _path_arrays(paths: int, steps: int) -> dict[str, NDArray[Any]]:

@@ -23,5 +23,18 @@ class Where(NamedTuple):
     at: int  # of the rule's matches
 
 
+def by_name(options: Options, *known: str) -> dict[str, Option]:
+    """Raises Unmodelled for options other than those, and for the same one twice."""
+    found = {option.name: option for option in options}
+    if len(found) != len(options) or not found.keys() <= set(known):
+        raise Unmodelled
+    return found
+
+
+def tick(place: Place) -> int:
+    """Jiffies: what limits are counted in, 250 a second (CONFIG_HZ)."""
+    return place.now_ns // 4_000_000
+
+
 Answer = Callable[[Place, Options, Packet], bool]
 RememberingAnswer = Callable[[Place, Where, Options, Packet], bool]

@@ -92,7 +92,14 @@ def _matches_extension(place: Place, where: Where, rule: Rule, packet: Packet) -
     match = rule.matches[where.at]
     remembering = match_memory.ANSWERS.get(match.name)
     if remembering:
-        return remembering(place, where, match.options, packet)
+        try:
+            return remembering(place, where, match.options, packet)
+        except (
+            KeyError,
+            ValueError,
+            ZeroDivisionError,
+        ):  # an option that says nothing, or a number that is none
+            raise Unmodelled from None
     known = ANSWERS.get(match.name)
     if known is None:
         raise Unmodelled

@@ -3,6 +3,7 @@
 from dataplane.node.local_routes import all_routes
 from dataplane.node.state import NodeState, Route, RoutingRule
 from dataplane.reference.conntrack_table import ConntrackTable
+from dataplane.reference.memory import HashlimitTable, RecentTable
 from dataplane.reference.tracking import tracks_connections
 
 DEFAULT_RULES = (
@@ -41,6 +42,10 @@ class Node:
         self.evaluations: dict[
             tuple[int, str, str, int, int], int
         ] = {}  # of `statistic --mode nth`
+        self.credits: dict[MatchOfRule, tuple[int, int]] = {}  # of `limit`: credit, last time
+        self.quotas: dict[MatchOfRule, int] = {}  # bytes left
+        self.recent: dict[str, RecentTable] = {}
+        self.hashlimit: dict[tuple[int, str], HashlimitTable] = {}  # by family and name
 
     # Settings.
 

@@ -75,9 +75,9 @@ def test_policy_drop():
 @pytest.mark.parametrize(
     ("rules", "reason"),
     [
-        (["FORWARD -m recent --rcheck --name x -j ACCEPT"], Reason.MATCH_UNMODELLED),
+        (["FORWARD -m cpu --cpu 0 -j ACCEPT"], Reason.MATCH_UNMODELLED),
         (
-            ["FORWARD -p udp -m recent --rcheck --name x", "FORWARD -j TEE --gateway 1.1.1.1"],
+            ["FORWARD -p udp -m cpu --cpu 0", "FORWARD -j TEE --gateway 1.1.1.1"],
             Reason.TARGET_UNMODELLED,
         ),
         (["FORWARD -m physdev --physdev-is-in"], Reason.MATCH_UNMODELLED),
@@ -92,7 +92,7 @@ def test_what_is_not_modelled_ends_the_walk_where_it_decides(rules, reason):
 
 
 def test_an_unmodelled_match_that_decides_nothing_is_passed_over():
-    steps, record = met(["FORWARD -p udp -m recent --rcheck --name x -j DROP", "FORWARD -j ACCEPT"])
+    steps, record = met(["FORWARD -p udp -m cpu --cpu 0 -j DROP", "FORWARD -j ACCEPT"])
     assert (steps, record.verdict) == (["FORWARD 2"], Verdict.FORWARDED)
 
 
