@@ -13,12 +13,9 @@ from _fastpath.icmp cimport (
 )
 from _fastpath.image cimport REJECT_TCP_RESET, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_MULTICAST
 from _fastpath.packet cimport (
-    CHECKSUM_WRONG,
-    PROTO_DCCP,
-    PROTO_UDPLITE,
     ether_dst,
     ether_src,
-    packet_checksum,
+    packet_sums_up,
     packet_t,
     store48,
 )
@@ -132,11 +129,8 @@ cdef bint reject(walk_t* walk, const target_t* target) noexcept nogil:
     cdef packet_t* made
     cdef uint8_t kind = GENERATED_ICMP_UNREACHABLE
     if target.a != REJECT_TCP_RESET:
-        # nf_send_unreach: not about a packet that was damaged; nf_reject_verify_csum: of some
-        # protocols nobody looks.
-        if (packet.proto != PROTO_UDPLITE and packet.proto != PROTO_DCCP
-                and packet_checksum(packet) == CHECKSUM_WRONG):
-            return False
+        if not packet_sums_up(packet):
+            return False            # nf_send_unreach: not about a packet that was damaged
         return icmp_error(walk, kind, <uint8_t>(target.b >> 8), <uint8_t>target.b, 0)
     if not reset_may_answer(packet) or address_kind(
             walk.image, packet.node, packet.family, packet.dst, -1) in (

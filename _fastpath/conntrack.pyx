@@ -349,7 +349,9 @@ cdef uint32_t quoted_transport(const packet_t* packet, uint8_t* proto) noexcept 
     else:
         proto[0] = ip[6]
         at = skip_extensions(packet.frame, at + 40, packet.size, proto, &is_first)
-    return 0 if at == 0 or not is_first or at + 8 > packet.size else at
+    # nf_ct_get_tuple: four bytes of ports, but a whole ICMP header.
+    return 0 if at == 0 or not is_first or (
+        at + (8 if is_icmp(proto[0]) else 4) > packet.size) else at
 
 
 cdef bint quoted_tuple(const packet_t* packet, uint16_t node, tuple_t* tuple) noexcept nogil:

@@ -20,6 +20,7 @@ from _fastpath.packet cimport (
     load32,
     load48,
     packet_checksum,
+    packet_holds,
     packet_parse,
     store16,
     store32,
@@ -81,7 +82,9 @@ cdef void write_ipv6(packet_t* packet, addr_t src, addr_t dst, uint8_t proto,
 
 
 cdef bint icmp_may_answer(const packet_t* packet) noexcept nogil:
-    cdef uint16_t type = packet.dport >> 8
+    # The first byte is enough to tell its type.
+    cdef bint has_type = packet_holds(packet, packet.thoff, 1) == 1
+    cdef uint8_t type = packet.frame[packet.thoff] if has_type else 0
     if packet.family == 4:
         if not packet.is_first:
             return False
@@ -89,11 +92,11 @@ cdef bint icmp_may_answer(const packet_t* packet) noexcept nogil:
             return False
         if packet.proto == PROTO_ICMP:
             # RFC 1122 3.2.2: never about an error; unknown types count as errors.
-            return packet.has_ports and type in (0, 8, 13, 14, 15, 16, 17, 18)
+            return has_type and type in (0, 8, 13, 14, 15, 16, 17, 18)
         return True
     if (packet.src.hi | packet.src.lo) == 0 or packet.src.hi >> 56 == 0xFF:
         return False
-    return packet.proto != PROTO_ICMPV6 or (packet.has_ports and type >= 128)
+    return packet.proto != PROTO_ICMPV6 or (has_type and type >= 128)
 
 
 cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_t type,

@@ -46,6 +46,12 @@ cpdef enum U32Operator:     # enum xt_u32_ops
     U32_RIGHT = 2
     U32_AT = 3
 
+# How iptables-nft asks for ports and flags: it loads no more than these bytes of the header.
+cpdef enum NativeMatch:
+    NATIVE_SPORT = 1
+    NATIVE_DPORT = 2
+    NATIVE_FLAGS = 4
+
 cpdef enum SctpMatch:       # XT_SCTP: SCTP_CHUNK_MATCH_*
     SCTP_ANY = 1
     SCTP_ALL = 2
@@ -55,8 +61,8 @@ cpdef enum SctpMatch:       # XT_SCTP: SCTP_CHUNK_MATCH_*
 cpdef enum MatchKind:
     MATCH_UNKNOWN = 0       # not modelled: its outcome is not known
     # the packet's bytes
-    MATCH_PORTS = 1         # sport a-b, dport c-d; the protocol is checked by the rule
-    MATCH_TCP_FLAGS = 2     # (flags & a) == b
+    MATCH_PORTS = 1         # sport a-b, dport c-d; flags: NativeMatch
+    MATCH_TCP_FLAGS = 2     # (flags & a) == b; flags: NativeMatch
     MATCH_TCP_OPTION = 3    # option kind a is present
     MATCH_ICMP = 4          # type a (255 = any), codes b-c
     MATCH_MULTIPORT = 5     # ranges ranges[a : a + b]; c: 1 source, 2 destination, 3 either

@@ -11,6 +11,8 @@ from _fastpath.image cimport (
     MATCH_TCPMSS,
     MATCH_TCP_FLAGS,
     MATCH_TCP_OPTION,
+    NATIVE_DPORT,
+    NATIVE_SPORT,
     SCTP_ALL,
     SCTP_ANY,
     SCTP_ONLY,
@@ -28,6 +30,39 @@ cdef inline int ports_match(const match_t* match, const packet_t* packet) noexce
         return HOTDROP
     return (((match.a <= packet.sport <= match.b) ^ (match.invert & 1))
             and ((match.c <= packet.dport <= match.d) ^ ((match.invert >> 1) & 1)))
+
+
+cdef int loaded(const packet_t* packet, uint32_t at, uint32_t count) noexcept nogil:
+    """nft_payload_eval of the transport header: a Matched, YES when the bytes can be loaded."""
+    return packet_holds(packet, packet.thoff + at, count) if packet.is_first else NO
+
+
+cdef int native_ports_match(const match_t* match, const packet_t* packet) noexcept nogil:
+    """`tcp dport …` as nft evaluates it: without the bytes the rule does not match."""
+    cdef int held
+    cdef uint16_t port
+    if match.flags & NATIVE_SPORT:
+        held = loaded(packet, 0, 2)
+        if held != YES:
+            return held
+        port = load16(packet.frame + packet.thoff)
+        if (match.a <= port <= match.b) == (match.invert & 1):
+            return NO
+    if match.flags & NATIVE_DPORT:
+        held = loaded(packet, 2, 2)
+        if held != YES:
+            return held
+        port = load16(packet.frame + packet.thoff + 2)
+        if (match.c <= port <= match.d) == ((match.invert >> 1) & 1):
+            return NO
+    return YES
+
+
+cdef int native_flags_match(const match_t* match, const packet_t* packet) noexcept nogil:
+    cdef int held = loaded(packet, 13, 1)
+    if held != YES:
+        return held
+    return ((packet.frame[packet.thoff + 13] & match.a) == match.b) ^ match.invert
 
 
 cdef int tcp_option_match(const match_t* match, const packet_t* packet) noexcept nogil:
@@ -65,16 +100,20 @@ cdef inline int icmp_match(const match_t* match, const packet_t* packet) noexcep
 cdef int multiport_match(const walk_t* walk, const match_t* match) noexcept nogil:
     cdef const packet_t* packet = walk.packet
     cdef const range_t* ports
+    cdef uint16_t sport, dport
     cdef uint32_t i
     cdef bint hit = False
+    cdef int held = packet_holds(packet, packet.thoff, 4)
     if not packet.is_first:
         return NO
-    if not packet.has_ports:
-        return HOTDROP
+    if held != YES:
+        return HOTDROP if held == NO else UNDECIDED
+    sport = load16(packet.frame + packet.thoff)
+    dport = load16(packet.frame + packet.thoff + 2)
     for i in range(match.a, match.a + match.b):
         ports = &walk.image.ranges[i]
-        if ((match.c & 1 and ports.low <= packet.sport <= ports.high)
-                or (match.c & 2 and ports.low <= packet.dport <= ports.high)):
+        if ((match.c & 1 and ports.low <= sport <= ports.high)
+                or (match.c & 2 and ports.low <= dport <= ports.high)):
             hit = True
             break
     return hit ^ match.invert
@@ -177,6 +216,9 @@ cdef int tcp_flags_match(const match_t* match, const packet_t* packet) noexcept 
 
 cdef int packet_match(walk_t* walk, const match_t* match) noexcept nogil:
     cdef const packet_t* packet = walk.packet
+    if match.flags:
+        return (native_ports_match(match, packet) if match.kind == MATCH_PORTS
+                else native_flags_match(match, packet))
     if match.kind == MATCH_PORTS:
         return ports_match(match, packet)
     if match.kind == MATCH_MULTIPORT:

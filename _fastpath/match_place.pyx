@@ -1,7 +1,8 @@
 """Matches that ask where the packet is.  Specified by dataplane.reference.match_place."""
 
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t
 
+from _fastpath.address cimport addr_is_zero, addr_t
 from _fastpath.forwarding cimport address_kind
 from _fastpath.image cimport (
     ADDRTYPE_INVERT_DEST,
@@ -11,9 +12,28 @@ from _fastpath.image cimport (
     MATCH_ADDRTYPE,
     MATCH_MARK,
     MATCH_NEVER,
+    ROUTE_LOCAL,
+    ROUTE_MULTICAST,
+    ROUTE_UNICAST,
 )
 from _fastpath.matches cimport NO, UNDECIDED, YES
 from _fastpath.packet cimport packet_t
+
+
+cdef bint has_type(const walk_t* walk, addr_t address, uint32_t types,
+                   int32_t device) noexcept nogil:
+    """match_type and match_type6: of an IPv6 address, all that is asked for must hold."""
+    cdef const packet_t* packet = walk.packet
+    cdef bint is_multicast = address.hi >> 56 == 0xFF
+    if packet.family == 4:
+        return (types >> address_kind(walk.image, packet.node, 4, address, device)) & 1
+    if types >> <int>ROUTE_MULTICAST & 1 and not is_multicast:
+        return False
+    if types >> <int>ROUTE_UNICAST & 1 and (is_multicast or addr_is_zero(address)):
+        return False
+    if types >> <int>ROUTE_LOCAL & 1:
+        return address_kind(walk.image, packet.node, 6, address, device) == ROUTE_LOCAL
+    return True
 
 
 cdef int addrtype_match(const walk_t* walk, const match_t* match) noexcept nogil:
@@ -26,13 +46,11 @@ cdef int addrtype_match(const walk_t* walk, const match_t* match) noexcept nogil
     elif match.c & ADDRTYPE_LIMIT_IFACE_OUT:
         device = packet.out_device
     if match.a:
-        hit = (match.a >> address_kind(walk.image, packet.node, packet.family, packet.src,
-                                       device)) & 1
+        hit = has_type(walk, packet.src, match.a, device)
         if hit == ((match.c & ADDRTYPE_INVERT_SOURCE) != 0):
             return NO
     if match.b:
-        hit = (match.b >> address_kind(walk.image, packet.node, packet.family, packet.dst,
-                                       device)) & 1
+        hit = has_type(walk, packet.dst, match.b, device)
         if hit == ((match.c & ADDRTYPE_INVERT_DEST) != 0):
             return NO
     return YES

@@ -316,12 +316,12 @@ cdef bint quoted_view(const packet_t* packet, packet_t* view) noexcept nogil:
     cdef uint8_t proto = 0
     cdef uint32_t transport = quoted_transport(packet, &proto)
     cdef const uint8_t* ip = packet.frame + packet.l4 + 8
-    if transport == 0:
-        return False
+    if transport == 0 or transport + 8 > packet.size:
+        return False                    # tcp_manip_pkt and its like write within eight bytes
     view[0] = packet[0]
     view.frame = packet.frame + packet.l4 + 8 - ETHER_SIZE
     view.size = packet.size - (packet.l4 + 8 - ETHER_SIZE)
-    view.l4 = transport - (packet.l4 + 8 - ETHER_SIZE)
+    view.l4 = view.thoff = transport - (packet.l4 + 8 - ETHER_SIZE)
     view.proto = proto
     view.has_ports = proto_has_ports(view.proto)
     view.checksum = CHECKSUM_UNSEEN

@@ -56,7 +56,7 @@ cdef uint8_t* checksum_field(const packet_t* packet) noexcept nogil:
 
 
 cdef inline uint32_t transport_length(const packet_t* packet) noexcept nogil:
-    return packet.ip_length + ETHER_SIZE - packet.l4
+    return packet.ip_length + ETHER_SIZE - packet.thoff
 
 
 cdef inline uint16_t pseudo_sum(const packet_t* packet) noexcept nogil:
@@ -71,10 +71,20 @@ cdef inline bint is_whole(const packet_t* packet) noexcept nogil:
 cdef bint sum_is_right(const packet_t* packet) noexcept nogil:
     """The transport checksum is that of the bytes; all of them must be present."""
     cdef uint64_t sum = 0
-    if not (packet.proto == PROTO_ICMP and packet.family == 4):
+    if packet.family == 6 or packet.proto == PROTO_TCP or packet.proto == PROTO_UDP:
         sum = pseudo_sum(packet)
-    sum = checksum_add(sum, packet.frame + packet.l4, transport_length(packet))
+    sum = checksum_add(sum, packet.frame + packet.thoff, transport_length(packet))
     return checksum_fold(sum) == 0xFFFF
+
+
+cdef bint packet_sums_up(packet_t* packet) noexcept nogil:
+    if packet.proto in (PROTO_GRE, 50, 51, PROTO_SCTP, PROTO_UDPLITE, PROTO_DCCP):
+        return True
+    if packet.is_fragment or not is_whole(packet):
+        return True
+    if packet.has_ports and (packet.proto == PROTO_TCP or packet.proto == PROTO_UDP):
+        return packet_checksum(packet) != CHECKSUM_WRONG
+    return sum_is_right(packet)
 
 
 cdef uint8_t first_look(const packet_t* packet) noexcept nogil:
@@ -113,7 +123,11 @@ cdef int parse_transport(packet_t* packet, uint32_t at) noexcept nogil:
     packet.sport = packet.dport = 0
     packet.tcp_flags = 0
     packet.checksum = CHECKSUM_NONE
-    if not packet.is_first or needed == 0 or at + needed > ETHER_SIZE + packet.ip_length:
+    if not packet.is_first or needed == 0:
+        return 0
+    if at + needed > ETHER_SIZE + packet.ip_length:
+        # Too short for a header: nf_ip_checksum sums it all the same.
+        packet.checksum = CHECKSUM_NONE if packet.is_fragment else CHECKSUM_UNSEEN
         return 0
     if at + needed > packet.size:
         return CAPTURE_CUT

@@ -58,11 +58,12 @@ TABLE_TARGETS = {
     ("mangle", 0): ["-j MARK --set-xmark 0x1/0x1", "-j MARK --set-xmark 0x3/0xffffffff"],
     ("filter", 0): ["-j LOG"],
     ("filter", 4): [
-        "-j REJECT --reject-with icmp-port-unreachable", "-j REJECT --reject-with tcp-reset",
+        "-j REJECT --reject-with icmp-port-unreachable", "-p tcp -j REJECT --reject-with tcp-reset",
         "-j REJECT --reject-with icmp-admin-prohibited",
     ],
     ("filter", 6): [
-        "-j REJECT --reject-with icmp6-port-unreachable", "-j REJECT --reject-with tcp-reset",
+        "-j REJECT --reject-with icmp6-port-unreachable",
+        "-p tcp -j REJECT --reject-with tcp-reset",
         "-j REJECT --reject-with icmp6-adm-prohibited",
     ],
     ("raw", 0): ["-j CT --notrack"],
@@ -81,5 +82,3 @@ CHAIN_TARGETS = {
     ],
     ("nat", "POSTROUTING", 6): ["-j SNAT --to-source fd00:1::7", "-j MASQUERADE"],
 }  # fmt: skip
-NEEDS: dict[str, str] = {}
-NEEDS_TCP = ["tcp-reset", "-p tcp -j"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from _fastpath.image import MatchKind, SctpMatch
+from _fastpath.image import MatchKind, NativeMatch, SctpMatch
 from dataplane.image.match_rows import UNKNOWN, Row, Rows, Unmodelled, options_of, row
 from dataplane.image.pools import Pools
 from dataplane.node.iptables import Match, Option
@@ -36,18 +36,38 @@ def _port_range(option: Option | None) -> tuple[int, int]:
 
 def _ports(match: Match, pools: Pools, family: int) -> list[Row]:
     options = options_of(match)
-    rows = []
+    is_native = pools.flavour == "nft" and options.keys() & NATIVE and match.name in ("tcp", "udp")
+    if is_native and not options.keys() - NATIVE - {"--tcp-flags"}:
+        return _native_rows(options)
     sport, dport = options.pop("--sport", None), options.pop("--dport", None)
-    invert = bool(sport and sport.negated) | bool(dport and dport.negated) << 1
-    rows.append(row(MatchKind.MATCH_PORTS, *_port_range(sport), *_port_range(dport), invert=invert))
+    rows = [_ports_row(sport, dport, 0)]
     for option in options.values():
         rows.append(TCP_OPTIONS[option.name](option) if match.name == "tcp" else UNKNOWN)
     return rows
 
 
-def _tcp_flags(option: Option) -> Row:
+def _ports_row(sport: Option | None, dport: Option | None, flags: int) -> Row:
+    invert = bool(sport and sport.negated) | bool(dport and dport.negated) << 1
+    ends = *_port_range(sport), *_port_range(dport)
+    return row(MatchKind.MATCH_PORTS, *ends, invert=invert, flags=flags)
+
+
+# What iptables-nft asks of the header itself, where legacy asks xt_tcpudp.
+NATIVE = {"--sport", "--dport", "--tcp-flags"}
+
+
+def _native_rows(options: dict[str, Option]) -> list[Row]:
+    rows = []
+    if "--tcp-flags" in options:
+        rows.append(_tcp_flags(options["--tcp-flags"], NativeMatch.NATIVE_FLAGS))
+    sport, dport = options.get("--sport"), options.get("--dport")
+    flags = (NativeMatch.NATIVE_SPORT if sport else 0) | (NativeMatch.NATIVE_DPORT if dport else 0)
+    return [*rows, _ports_row(sport, dport, flags)] if flags else rows
+
+
+def _tcp_flags(option: Option, flags: int = 0) -> Row:
     mask, compare = (sum({TCP_FLAGS[flag] for flag in text.split(",")}) for text in option.values)
-    return row(MatchKind.MATCH_TCP_FLAGS, mask, compare, invert=option.negated)
+    return row(MatchKind.MATCH_TCP_FLAGS, mask, compare, invert=option.negated, flags=flags)
 
 
 def _tcp_option(option: Option) -> Row:

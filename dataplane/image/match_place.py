@@ -3,7 +3,7 @@
 from _fastpath.image import AddrtypeFlag, MatchKind, RouteKind
 from dataplane.image.match_rows import UNKNOWN, Row, Rows, masked, names, options_of, row
 from dataplane.image.pools import Pools
-from dataplane.node.iptables import Match
+from dataplane.node.iptables import Match, Option
 
 ADDRESS_TYPES = {
     "UNICAST": RouteKind.ROUTE_UNICAST, "LOCAL": RouteKind.ROUTE_LOCAL,
@@ -32,7 +32,8 @@ def _addrtype(match: Match, pools: Pools, family: int) -> list[Row]:
         flags |= AddrtypeFlag.ADDRTYPE_INVERT_SOURCE
     if destination and destination.negated:
         flags |= AddrtypeFlag.ADDRTYPE_INVERT_DEST
-    if options:
+    asked = [option for option in (source, destination) if option]
+    if options or (family == 6 and any(_is_unmodelled6(option) for option in asked)):
         return [UNKNOWN]
     return [
         row(
@@ -42,6 +43,11 @@ def _addrtype(match: Match, pools: Pools, family: int) -> list[Row]:
             flags,
         )
     ]
+
+
+def _is_unmodelled6(option: Option) -> bool:
+    """Of IPv6 addresses UNREACHABLE and ANYCAST ask the whole table."""
+    return not set(option.values[0].split(",")) <= {"UNICAST", "LOCAL", "MULTICAST"}
 
 
 def _owner(match: Match, pools: Pools, family: int) -> list[Row]:

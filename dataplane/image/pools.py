@@ -7,11 +7,11 @@ from dataplane.image.memory import Memories
 
 @dataclass
 class Pools:
+    flavour: str = "legacy"  # of the rule set that is being read: legacy | nft
     ranges: list[tuple[int, int]] = field(default_factory=list)  # of ports
     words: list[int] = field(default_factory=list)  # longer arguments, 32 bits each
     memories: Memories = field(default_factory=Memories)
     node: str = ""  # whose rules become rows
-    flavour: str = "nft"  # of these rules
 
     def add_words(self, words: list[int]) -> int:
         """Index of the first of them."""

@@ -98,8 +98,9 @@ def quoted_packet(packet: Packet) -> Packet | None:
     if len(inside) < fixed or inside[0] >> 4 != packet.family:
         return None
     quoted = Packet(bytes(packet.frame[:ETHER_SIZE]) + inside)
-    if quoted.transport.offset + 8 > len(quoted.frame) or not quoted.is_first:
-        return None  # RFC 792: eight bytes of the transport header are quoted
+    needed = 8 if quoted.is_icmp else 4  # nf_ct_get_tuple: no more than the ports
+    if quoted.transport.offset + needed > len(quoted.frame) or not quoted.is_first:
+        return None
     quoted.is_quoted = True
     quoted.is_partial = False  # Linux edits it as it would a finished one
     return quoted

@@ -97,11 +97,11 @@ def may_answer(packet: Packet, dst_type: str) -> bool:
 
 def _is_error(packet: Packet) -> bool:
     """An unknown type counts as one."""
-    kind = packet.dport >> 8
     if packet.protocol == (ICMPV6 if packet.family == 4 else ICMP):
         return False  # of the other family: a protocol like any other
-    if not packet.has_transport:
+    if not packet.payload:
         return True
+    kind = packet.payload[0]  # which is enough to tell its type
     if packet.family == 6:
         return kind < 128
     return kind in ERROR_TYPES or kind > LAST_TYPE
@@ -109,11 +109,11 @@ def _is_error(packet: Packet) -> bool:
 
 def is_checksum_right(packet: Packet) -> bool:
     """What REJECT asks first (nf_reject_verify_csum, nf_ip_checksum)."""
-    if packet.is_partial or packet.protocol in UNCHECKED or not packet.is_whole:
+    if packet.protocol in UNCHECKED or packet.is_fragment or not packet.is_whole:
         return True
-    if packet.protocol in (TCP, UDP, ICMP, ICMPV6):
+    if packet.has_transport and packet.protocol in (TCP, UDP):
         return not packet.is_checksum_wrong()
-    return ones_sum(packet.payload) == 0xFFFF  # as if it had a checksum without pseudo-header
+    return packet.sums_up()
 
 
 # Building.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from _fastpath.reason import Reason
 from dataplane.node.iptables import Option
-from dataplane.reference.match_words import Answer, Options, Unmodelled
+from dataplane.reference.match_words import Answer, Options, Unmodelled, flavour
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped
@@ -21,6 +21,36 @@ SCTP_CHUNKS = {
 SCTP_FLAGS = {"DATA": "EBUI", "ABORT": "T", "SHUTDOWN_COMPLETE": "T", "I_DATA": "EBUI"}
 
 
+NATIVE = {"--sport", "--dport", "--tcp-flags"}
+
+
+def _is_native(place: Place, options: Options) -> bool:
+    """iptables-nft 1.8.9 asks for ports and flags by itself, not by way of xt_tcpudp."""
+    names = {option.name for option in options}
+    return bool(names) and names <= NATIVE and flavour(place) == "nft"
+
+
+def _native(option: Option, packet: Packet) -> bool:
+    """A header that ends before what is asked for does not match, `!` or not."""
+    at, size = {"--sport": (0, 2), "--dport": (2, 2), "--tcp-flags": (13, 1)}[option.name]
+    if not packet.is_first or packet.payload_length < at + size:
+        return False
+    held = packet.payload[at : at + size]
+    if len(held) < size:
+        raise Unmodelled  # the capture does not hold it
+    number = int.from_bytes(held)
+    if option.name == "--tcp-flags":
+        mask, wanted = (_flags(value) for value in option.values)
+        return (number & mask == wanted) != option.negated
+    return _is_in_range(option.values[0], number) != option.negated
+
+
+def _udp(place: Place, options: Options, packet: Packet) -> bool:
+    if _is_native(place, options):
+        return all(_native(option, packet) for option in options)
+    return _ports(place, options, packet)
+
+
 def _ports(place: Place, options: Options, packet: Packet) -> bool:
     """udp, udplite, sctp."""
     if not _has_header(packet):
@@ -29,6 +59,8 @@ def _ports(place: Place, options: Options, packet: Packet) -> bool:
 
 
 def _tcp(place: Place, options: Options, packet: Packet) -> bool:
+    if _is_native(place, options):
+        return all(_native(option, packet) for option in options)
     if packet.transport.fragment_offset == 1:  # would overwrite the flags (RFC 1858)
         raise dropped(Reason.NETFILTER_DROP)
     if not _has_header(packet):
@@ -92,17 +124,19 @@ def _is_in_range(text: str, port: int) -> bool:
 
 
 def _multiport(place: Place, options: Options, packet: Packet) -> bool:
-    if not _has_header(packet):
+    """xt_multiport.c: no more than the ports need be there."""
+    if not packet.is_first:
         return False
-    return all(_matches_multiport(option, packet) for option in options)
+    if packet.payload_length < 4:
+        raise dropped(Reason.NETFILTER_DROP)
+    if len(packet.payload) < 4:
+        raise Unmodelled  # the capture does not hold them
+    return all(_matches_multiport(option, packet.payload) for option in options)
 
 
-def _matches_multiport(option: Option, packet: Packet) -> bool:
-    ports = {
-        "--sports": [packet.sport],
-        "--dports": [packet.dport],
-        "--ports": [packet.sport, packet.dport],
-    }[option.name]
+def _matches_multiport(option: Option, header: bytes) -> bool:
+    sport, dport = int.from_bytes(header[:2]), int.from_bytes(header[2:4])
+    ports = {"--sports": [sport], "--dports": [dport], "--ports": [sport, dport]}[option.name]
     ranges = option.values[0].split(",")
     found = any(_is_in_range(text, port) for text in ranges for port in ports)
     return found != option.negated
@@ -226,7 +260,7 @@ def _chunks(packet: Packet) -> Iterator[tuple[int, int]]:
 
 ANSWERS: dict[str, Answer] = {
     "tcp": _tcp,
-    "udp": _ports,
+    "udp": _udp,
     "udplite": _ports,
     "sctp": _sctp,
     "tcpmss": _tcpmss,

@@ -1,9 +1,12 @@
 """Matches that ask where the packet is, and whom its addresses belong to."""
 
+from dataplane.node.state import Address
 from dataplane.reference.forwarding import address_type
 from dataplane.reference.match_words import Answer, Options, Unmodelled
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
+
+IPV6_TYPES = {"UNICAST", "LOCAL", "MULTICAST"}  # UNREACHABLE and ANYCAST ask the whole table
 
 
 def _mark(place: Place, options: Options, packet: Packet) -> bool:
@@ -28,10 +31,24 @@ def _addrtype(place: Place, options: Options, packet: Packet) -> bool:
     for option in options:
         if option.name in ("--src-type", "--dst-type"):
             address = packet.src if option.name == "--src-type" else packet.dst
-            kind = address_type(place.node, address, device).upper()
-            if (kind in option.values[0].split(",")) == option.negated:
+            wanted = set(option.values[0].split(","))
+            if _has_type(place, address, wanted, device) == option.negated:
                 return False
     return True
+
+
+def _has_type(place: Place, address: Address, wanted: set[str], device: str | None) -> bool:
+    """match_type; of an IPv6 address (match_type6) all that is asked for must hold."""
+    kind = address_type(place.node, address, device).upper()
+    if place.family == 4:
+        return kind in wanted
+    if not wanted <= IPV6_TYPES:
+        raise Unmodelled
+    if "MULTICAST" in wanted and not address.is_multicast:
+        return False
+    if "UNICAST" in wanted and (address.is_multicast or address.is_unspecified):
+        return False
+    return "LOCAL" not in wanted or kind == "LOCAL"
 
 
 def _owner(place: Place, options: Options, packet: Packet) -> bool:

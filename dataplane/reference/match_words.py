@@ -36,5 +36,11 @@ def tick(place: Place) -> int:
     return place.now_ns // 4_000_000
 
 
+def flavour(place: Place) -> str:
+    """legacy | nft: which iptables loaded the rules."""
+    state = place.node.state
+    return (state.ip6tables if place.family == 6 else state.iptables).flavour
+
+
 Answer = Callable[[Place, Options, Packet], bool]
 RememberingAnswer = Callable[[Place, Where, Options, Packet], bool]

@@ -228,7 +228,7 @@ class Packet:
         """The fixed part of a transport header that is read is there.  An ICMP error quotes
         no more than its first eight bytes (RFC 792)."""
         size = TRANSPORT_SIZES.get(self.protocol, 0)
-        needed = min(size, 8) if self.is_quoted else size
+        needed = min(size, 8 if self.is_icmp else 4) if self.is_quoted else size
         return bool(size) and self.is_first and len(self.payload) >= needed
 
     @property
@@ -353,6 +353,13 @@ class Packet:
 
     def _pseudo_header(self) -> bytes:
         return pseudo_header(self.src, self.dst, self.protocol, max(self.payload_length, 0))
+
+    def sums_up(self) -> bool:
+        """nf_ip_checksum, nf_ip6_checksum: as if what follows the IP header had a checksum."""
+        covered = self.payload
+        if self.family == 6 or self.protocol in (TCP, UDP):
+            covered = self._pseudo_header() + covered
+        return ones_sum(covered) == 0xFFFF
 
     def is_checksum_wrong(self) -> bool:
         """Known to be wrong: it is there, whole, and was not left to a device."""

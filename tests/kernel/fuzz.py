@@ -41,7 +41,9 @@ LATE = 3  # seconds between a packet and the listing
 # Errors are sent as often as they are due; nothing is logged.
 QUIET = {
     "net.ipv4.icmp_ratemask": "0", "net.ipv4.icmp_ratelimit": "0", "net.ipv6.icmp.ratemask": "",
-    "net.ipv6.icmp.ratelimit": "0", "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv6.icmp.ratelimit": "0", "net.ipv4.icmp_msgs_per_sec": "1000000",
+    "net.ipv4.icmp_msgs_burst": "1000000", "net.ipv4.conf.all.rp_filter": "0",
+    "net.ipv6.auto_flowlabels": "0",
     "net.ipv4.conf.all.send_redirects": "0", "net.ipv4.conf.eth0.send_redirects": "0",
     "net.ipv4.conf.eth1.send_redirects": "0",
 }  # fmt: skip
@@ -298,7 +300,7 @@ def fuzz(packets: int, seed: int, cases: Path | None, per_set: int = 200) -> int
             run = ask(node, case, Traffic(random, family), per_set)
         except RuntimeError as error:
             refused += 1
-            print(f"refused: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+            print("refused:", *str(error).split("\n")[:3], file=sys.stderr)
             continue
         sent, sets = sent + len(run.case.frames), sets + 1
         differing = differences(run.seen, *compute(run))

@@ -38,7 +38,7 @@ def policy(random: Random, name: str) -> str:
 
 def rule(random: Random, name: str, chain: str, later: list[str], family: int) -> str:
     match = random.choice(matches(name, chain, family)).format(**DEVICES)
-    targets = list(VERDICTS)
+    targets = [verdict for verdict in VERDICTS if name != "nat" or "DROP" not in verdict]
     targets += [f"-{kind} {to}" for to in later for kind in "jjg"]
     targets += rule_pool.TABLE_TARGETS.get((name, family), [])
     targets += rule_pool.TABLE_TARGETS.get((name, 0), [])
@@ -46,12 +46,9 @@ def rule(random: Random, name: str, chain: str, later: list[str], family: int) -
     chosen = random.choice(targets)
     if "-j DROP" in chosen and random.random() < 0.6:
         chosen = ""
-    proto = rule_pool.NEEDS.get(chosen.split()[1] if chosen else "", "")
-    if any(word in chosen for word in rule_pool.NEEDS_TCP):
-        proto = "-p tcp"
-    if proto and "-p " in match:
+    if "-p " in chosen and "-p " in match:
         match = ""
-    return " ".join(filter(None, [proto, match, chosen]))
+    return " ".join(filter(None, [match, chosen]))
 
 
 def matches(name: str, chain: str, family: int) -> list[str]:

@@ -14,6 +14,7 @@ from tests.kernel.router import HOST_MACS, MACS, SIDES, Sent, address
 
 SEND = Callable[[Sent], dict[str, list[bytes]]]
 PORTS = [1000, 1001, 53, 600]
+PROTOCOLS = [6, 6, 6, 17, 17, 50]
 SERVICES = [80, 85, 443, 1000]
 MSS = b"\x02\x04\x05\xb4\x04\x02\x01\x03\x03\x07"
 OPTIONS = [b"", b"", b"", MSS, b"\x01\x01\x08\x0a" + bytes(8), b"\x02\x04\x03\xe8"]
@@ -64,7 +65,7 @@ class Traffic:
     def begin(self) -> Flow:
         random = self.random
         here, there = SIDES if random.random() < 0.8 else SIDES[::-1]
-        protocol = random.choice([6, 6, 6, 17, 17, 1 if self.family == 4 else 58, 132, 50, 47])
+        protocol = random.choice([*PROTOCOLS, 1 if self.family == 4 else 58])
         flow = Flow(
             protocol,
             address(here, random.choice([2, 2, 3]), self.family),
