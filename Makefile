@@ -57,8 +57,9 @@ fuzz: build         ## the same properties, a hundred times longer
 
 N ?= 100000
 SEED ?= 1
-kernel-fuzz: build  ## random rule sets and traffic, this kernel against ours (root); N packets
-	$(BIN)/python -m tests.kernel.fuzz --packets $(N) --seed $(SEED) --cases build/kernel-fuzz
+WORKERS ?= 2
+kernel-fuzz: build  ## N random packets over random rule sets, this kernel against ours (root)
+	$(BIN)/python -m tests.kernel.fuzzing.run --packets $(N) --seed $(SEED) --workers $(WORKERS)
 
 record: build       ## record pcaps/two-nodes again from the real kernel (root)
 	$(BIN)/python pcaps/record.py

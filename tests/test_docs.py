@@ -115,7 +115,7 @@ def test_what_an_ellipsis_stands_for(shown: str, actual: str, fits: bool) -> Non
 
 def make_words(path: Path) -> set[str]:
     text = path.read_text()
-    return set(re.findall(r"(?:^\$ |`)make (\w+)", text, re.M))
+    return set(re.findall(r"(?:^\$ |`)make ([\w-]+)", text, re.M))
 
 
 def test_the_two_commands_are_there() -> None:
@@ -127,7 +127,7 @@ def test_the_two_commands_are_there() -> None:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 def test_what_is_to_be_made_can_be_made(path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    can = set(re.findall(r"^(\w+):", makefile, re.M))
+    can = set(re.findall(r"^([\w-]+):", makefile, re.M))
     assert make_words(path) <= can
 
 

@@ -27,7 +27,8 @@ PACKET_ADD_MEMBERSHIP, PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION = 1, 5,
 PACKET_MR_PROMISC, TPACKET_V2 = 1, 1
 STATUS_USER, CHECKSUM_NOT_READY, VLAN_VALID = 1 << 0, 1 << 3, 1 << 4
 HEADER = struct.Struct("=IIIHHIIHH")  # struct tpacket2_hdr, less its padding
-ADDRESS_OFFSET, PACKET_TYPE_OFFSET = 32, 10  # struct sockaddr_ll behind it; sll_pkttype in that
+ADDRESS_OFFSET = 32  # struct sockaddr_ll behind it
+ADDRESS = struct.Struct("=HHiHB")  # … up to its sll_pkttype
 BLOCK_BYTES = 1 << 18
 PCAP_NANOSECONDS, PCAP_SNAPLEN, LINKTYPE_ETHERNET = 0xA1B23C4D, 262144, 1
 
@@ -39,10 +40,14 @@ class Frame(NamedTuple):
     data: bytes
     is_outgoing: bool  # leaving by the device, as its owner sees it
     is_partial: bool  # its TCP or UDP checksum covers the pseudo header alone so far
+    device_index: int = 0
 
 
 class Tap:
-    """One ring.  `read` gives the frames that came since it was last called."""
+    """One ring.  `read` gives the frames that came since it was last called.
+
+    device  "" is every device of the namespace, in the order in which frames passed
+    """
 
     def __init__(
         self, namespace: Namespace, device: str, frames: int, frame_bytes: int, promiscuous: bool
@@ -54,8 +59,9 @@ class Tap:
         self.capacity = blocks * per_block
         self.next = 0
         with namespace.inside():
-            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # 0: none yet
-            index = socket.if_nametoindex(device)
+            protocol = 0 if device else socket.htons(ETH_P_ALL)  # 0: none yet
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, protocol)
+            index = socket.if_nametoindex(device) if device else 0
         self.socket.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V2)
         ring = struct.pack("=IIII", BLOCK_BYTES, blocks, frame_bytes, self.capacity)
         self.socket.setsockopt(SOL_PACKET, PACKET_RX_RING, ring)
@@ -63,7 +69,8 @@ class Tap:
         if promiscuous:
             request = struct.pack("=iHH8s", index, PACKET_MR_PROMISC, 0, b"")
             self.socket.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, request)
-        self.socket.bind((device, ETH_P_ALL))
+        if device:
+            self.socket.bind((device, ETH_P_ALL))
 
     def read(self) -> Iterator[Frame]:
         while True:
@@ -78,7 +85,7 @@ class Tap:
             data = self.ring[start + mac : start + mac + size]
             if status & VLAN_VALID:  # the kernel holds the tag beside the frame
                 data = data[:12] + struct.pack("!HH", tpid or 0x8100, tci) + data[12:]
-            packet_type = self.ring[start + ADDRESS_OFFSET + PACKET_TYPE_OFFSET]
+            _, _, index, _, packet_type = ADDRESS.unpack_from(self.ring, start + ADDRESS_OFFSET)
             struct.pack_into("=I", self.ring, start, 0)  # the slot is the kernel's again
             self.next = (self.next + 1) % self.capacity
             yield Frame(
@@ -86,6 +93,7 @@ class Tap:
                 data,
                 packet_type == socket.PACKET_OUTGOING,
                 bool(status & CHECKSUM_NOT_READY),
+                index,
             )
 
     def check_complete(self) -> None:
