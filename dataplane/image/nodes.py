@@ -82,7 +82,8 @@ def sysctl(state: NodeState, name: str, default: int, most: int) -> int:
 
 
 def accounts(state: NodeState) -> bool:
-    """Does conntrack count packets and bytes?  A connbytes rule turns that on (connbytes_mt_check)."""
+    """Does conntrack count packets and bytes?  A connbytes rule turns that on
+    (connbytes_mt_check)."""
     return sysctl(state, "net.netfilter.nf_conntrack_acct", 0, 1) > 0 or any(
         match.name == "connbytes"
         for ruleset in (state.iptables, state.ip6tables)

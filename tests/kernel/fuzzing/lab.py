@@ -195,8 +195,8 @@ class FuzzLab:
             self.node.run("nft", "flush", "ruleset")
         other = 10 - family
         if self.flavour == "legacy" and self.tables[other]:
-            self._restore(self._emptied("", other), other)
-        self._restore(self._emptied(rules, family), family)
+            self.restore(self._emptied("", other), other)
+        self.restore(self._emptied(rules, family), family)
         self.node.run("conntrack", "-F", check=False)
         list(self.tap.read())
         list(self.trace.link.messages(0))
@@ -218,11 +218,7 @@ class FuzzLab:
             + rules
         )
 
-    def lines_before(self, rules: str, family: int) -> int:
-        """Lines of the emptied tables before the rules: error messages count them."""
-        return self._emptied(rules, family).count("\n") - rules.count("\n")
-
-    def _restore(self, rules: str, family: int) -> None:
+    def restore(self, rules: str, family: int) -> None:
         try:
             self.node.run(self._tool(family, "restore"), stdin=rules)
         except RuntimeError as error:
