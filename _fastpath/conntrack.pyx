@@ -287,7 +287,8 @@ cdef void udp_packet(walk_t* walk, connection_t* connection) noexcept nogil:
     """nf_conntrack_udp_packet: two seconds after the first reply it is a stream."""
     cdef const node_t* node = &walk.image.nodes[connection.original.node]
     cdef uint32_t timeout = node.timeouts[<int>TIMEOUT_UDP]
-    if connection.status & IPS_SEEN_REPLY and walk.now_ns > connection_datagram(connection).stream_ns:
+    if (connection.status & IPS_SEEN_REPLY
+            and walk.now_ns > connection_datagram(connection).stream_ns):
         timeout = node.timeouts[<int>TIMEOUT_UDP_STREAM]
         connection.status |= IPS_ASSURED
     connection.expires_ns = walk.now_ns + <uint64_t>timeout * SECOND_NS

@@ -56,7 +56,8 @@ cpdef enum CtTimeout:   # columns of node_t.timeouts; TCP's are numbered by stat
     TIMEOUT_DCCP = 30           # and its state
     TIMEOUTS = 48
 
-# One direction of a connection, in the zone that is this direction's.  ICMP: sport = identifier, dport = type << 8 | code.
+# One direction of a connection, in the zone that is this direction's.
+# ICMP: sport = identifier, dport = type << 8 | code.
 cdef struct tuple_t:
     addr_t src, dst
     uint16_t sport, dport
