@@ -5,5 +5,6 @@ from _fastpath.state cimport walk_t
 # Matched
 cdef int memory_match(walk_t* walk, const match_t* match, const rule_t* rule) noexcept nogil
 
-# It is not known whether this match was asked: what it remembers is not known any more.
-cdef void forget_certainty(walk_t* walk, const match_t* match) noexcept nogil
+# Whether a match must not be asked where it is not known if Linux asks it: what it remembers is
+# not known any more, then.
+cdef bint is_kept_out(walk_t* walk, const match_t* match) noexcept nogil

@@ -120,9 +120,11 @@ cdef bint remembers(const match_t* match) noexcept nogil:
             or match.kind == MATCH_LIMIT_NFT)
 
 
-cdef void forget_certainty(walk_t* walk, const match_t* match) noexcept nogil:
+cdef bint is_kept_out(walk_t* walk, const match_t* match) noexcept nogil:
     if remembers(match):
         walk.state.memory[match.c].is_uncertain = 1
+        return True
+    return match.kind == MATCH_STATISTIC_RANDOM     # a value fed in would be used up
 
 
 cdef int memory_match(walk_t* walk, const match_t* match, const rule_t* rule) noexcept nogil:

@@ -1,7 +1,7 @@
 # Walking one iptables base chain.
 from libc.stdint cimport int32_t, uint32_t
 
-from _fastpath.image cimport hook_t
+from _fastpath.image cimport hook_t, rule_t
 from _fastpath.state cimport walk_t
 
 cpdef enum WalkVerdict:
@@ -14,3 +14,7 @@ cpdef enum WalkVerdict:
 # Trusts what dataplane.image checked: indices in range, jumps nested at most JUMP_DEPTH deep
 # and free of loops, every chain closed by a rule that is_policy.
 cdef int table_walk(walk_t* walk, const hook_t* hook, uint32_t* rule) noexcept nogil
+
+# Matched.  `is_asked` 0: it is not known whether the packet meets this rule; then nothing that
+# remembers is asked, and what it remembers is not known any more.
+cdef int rule_matches(walk_t* walk, const rule_t* rule, bint is_asked) noexcept nogil

@@ -16,19 +16,16 @@ from _fastpath.image cimport (
     INVERT_OUT,
     INVERT_PROTO,
     INVERT_SRC,
-    JUMP_DEPTH,
-    TARGET_GOTO,
-    TARGET_JUMP,
-    TARGET_NONE,
-    TARGET_RETURN,
     interface_t,
-    rule_t,
+    match_t,
 )
-from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, YES, one_match
+from _fastpath.match_memory cimport is_kept_out
+from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, UNDECIDED_DROP, YES, one_match
 from _fastpath.packet cimport packet_t
-from _fastpath.reason cimport MATCH_UNMODELLED, NETFILTER_DROP, TRACE_FULL
+from _fastpath.reason cimport NETFILTER_DROP, TRACE_FULL
 from _fastpath.targets cimport conclude
 from _fastpath.trace cimport STEP_RULE, STEPS_MAX, trace_step
+from _fastpath.ways cimport either_way, follow, way_t
 
 # ----------------------------------------------------------------------------- the header
 
@@ -65,16 +62,26 @@ cdef bint header_matches(const walk_t* walk, const rule_t* rule) noexcept nogil:
     return True
 
 
-cdef int rule_matches(walk_t* walk, const rule_t* rule) noexcept nogil:
+cdef int rule_matches(walk_t* walk, const rule_t* rule, bint is_asked) noexcept nogil:
+    """What remembers is not asked where it is not known whether Linux would ask it."""
+    cdef const match_t* match
+    cdef bint is_decided = True
     cdef uint32_t i
     cdef int outcome
     if not header_matches(walk, rule):
         return NO
     for i in range(rule.match_start, rule.match_start + rule.match_count):
-        outcome = one_match(walk, &walk.image.matches[i], rule)
-        if outcome != YES:
-            return outcome
-    return YES
+        match = &walk.image.matches[i]
+        if not (is_asked and is_decided) and is_kept_out(walk, match):
+            outcome = UNDECIDED
+        else:
+            outcome = one_match(walk, match, rule)
+        if outcome == NO:
+            return NO
+        if outcome == HOTDROP:
+            return HOTDROP if is_decided else UNDECIDED_DROP
+        is_decided = is_decided and outcome == YES
+    return YES if is_decided else UNDECIDED
 
 
 # ------------------------------------------------------------------------------- the walk
@@ -88,46 +95,35 @@ cdef inline void count(walk_t* walk, uint32_t index) noexcept nogil:
 
 cdef int table_walk(walk_t* walk, const hook_t* hook, uint32_t* rule) noexcept nogil:
     cdef const rule_t* rules = walk.image.rules
-    cdef uint32_t[JUMP_DEPTH] callers
-    cdef uint32_t depth = 0
-    cdef uint32_t i = hook.entry
+    cdef way_t way
     cdef int outcome
+    way.depth = 0
+    way.at = hook.entry
     while True:
-        rule[0] = i
-        if not rules[i].is_policy:
-            outcome = rule_matches(walk, &rules[i])
-            if outcome == NO:
-                i += 1
-                continue
-            if outcome == HOTDROP:
-                walk.reason = NETFILTER_DROP
-                return WALK_DROP
-            if outcome == UNDECIDED:
-                trace_step(walk.trace, STEP_RULE, i)
-                walk.reason = MATCH_UNMODELLED
-                return WALK_UNKNOWN
-        if rules[i].is_visible:
-            count(walk, i)
-            if walk.trace.count > STEPS_MAX:
-                # 64 chains that each jump twice into the next make 2^64 ways through them.
-                walk.reason = TRACE_FULL
-                return WALK_UNKNOWN
-        if rules[i].kind == TARGET_NONE:
-            i += 1
-        elif rules[i].kind == TARGET_JUMP:
-            callers[depth] = i + 1
-            depth += 1
-            i = rules[i].jump
-        elif rules[i].kind == TARGET_GOTO:      # leaves no way back to this chain
-            i = rules[i].jump
-        elif rules[i].kind == TARGET_RETURN:
-            if depth == 0:
-                i = hook.underflow
-            else:
-                depth -= 1
-                i = callers[depth]
-        else:
-            outcome = conclude(walk, &rules[i])
+        rule[0] = way.at
+        outcome = YES
+        if not rules[way.at].is_policy:
+            outcome = rule_matches(walk, &rules[way.at], True)
+        if outcome == NO:
+            way.at += 1
+            continue
+        if outcome == HOTDROP:
+            walk.reason = NETFILTER_DROP
+            return WALK_DROP
+        if walk.trace.count > STEPS_MAX:
+            # 64 chains that each jump twice into the next make 2^64 ways through them.
+            walk.reason = TRACE_FULL
+            return WALK_UNKNOWN
+        if outcome != YES:
+            outcome = either_way(walk, hook, &way, outcome, rule)
             if outcome >= 0:
                 return outcome
-            i += 1
+            continue
+        if rules[way.at].is_visible:
+            count(walk, way.at)
+        if follow(rules, hook, &way):
+            continue
+        outcome = conclude(walk, &rules[way.at])
+        if outcome >= 0:
+            return outcome
+        way.at += 1

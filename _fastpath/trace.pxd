@@ -24,7 +24,8 @@ cpdef enum StepKind:
     STEP_ENCAPSULATE = 13   # per device
     STEP_DECAPSULATE = 14   # per device
     STEP_GENERATE = 15      # per node x Generated: the node makes a packet of its own
-    STEP_KINDS = 16
+    STEP_UNDECIDED = 16     # per rule: whether it matched is not known; either way the same
+    STEP_KINDS = 17
 
 cpdef enum Generated:
     GENERATED_ICMP_UNREACHABLE = 0      # ICMP 3 / ICMPv6 1

@@ -116,7 +116,7 @@ TWINS = [
     "conntrack_window", "fdb", "forwarding", "hooks", "icmp", "inject", "lpm", "match_bytes",
     "match_conntrack", "match_hashlimit", "match_header", "match_memory", "match_packet",
     "match_place", "match_recent", "match_time", "matches", "nat", "neighbour", "netfilter",
-    "packet", "path", "targets", "tunnel", "vxlan",
+    "packet", "path", "targets", "tunnel", "vxlan", "ways",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from _fastpath.reason import Reason, Verdict
+from _fastpath.trace import StepKind
 from dataplane.reference.engine import Engine as ReferenceEngine
 from dataplane.replay.after import counters
 from dataplane.replay.fast import FastEngine
@@ -106,9 +107,24 @@ def test_walk_equals_reference(flavour, rules, traffic):
     check_walks_equal(flavour + rules, traffic)
 
 
-@given(tables([*MATCHES, *UNMODELLED]), st.lists(packets(), min_size=1, max_size=2))
-def test_walk_past_what_is_not_modelled_equals_reference(rules, traffic):
-    check_walks_equal(rules, traffic)
+REMEMBERING = [
+    "-m statistic --mode nth --every 2 --packet 0", "-m limit --limit 1/hour --limit-burst 2",
+    "-m recent --set --name x --rsource", "-m recent --rcheck --hitcount 2 --name x --rsource",
+    "-m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 1 --hashlimit-name h",
+    "-m quota --quota 60", "-m statistic --mode random --probability 0.5",
+]  # fmt: skip
+MIXED = st.lists(
+    st.sampled_from(["-m tcp --dport 80", "-m mark --mark 0x1", *UNMODELLED, *REMEMBERING]),
+    min_size=1,
+    max_size=3,
+).map(lambda words: " ".join(["-p tcp", *words]))
+
+
+@settings(max_examples=200)
+@given(st.data(), st.lists(packets(), min_size=1, max_size=4))
+def test_walk_past_what_is_not_modelled_equals_reference(data, traffic):
+    matches = ["", "", *data.draw(st.lists(MIXED, min_size=1, max_size=6))]
+    check_walks_equal(data.draw(tables(matches)), traffic)
 
 
 STATELESS = [match for match in MATCHES if "conntrack" not in match]
@@ -180,12 +196,110 @@ def test_what_ends_a_walk():
 
 @pytest.mark.parametrize("unmodelled", UNMODELLED)
 def test_an_unmodelled_match_decides_only_where_it_is_reached(unmodelled):
-    record, met = walked(f"FORWARD -p tcp {unmodelled} -j ACCEPT")
+    record, met = walked(f"FORWARD -p tcp {unmodelled} -j DROP")
     assert (record.verdict, record.reason) == (Verdict.UNKNOWN, Reason.MATCH_UNMODELLED)
     assert met == ["FORWARD 1"]
     record, met = walked(f"FORWARD -p udp {unmodelled} -j DROP", "FORWARD -j ACCEPT")
     assert record.reason not in (Reason.MATCH_UNMODELLED, Reason.NETFILTER_DROP)
     assert met == ["FORWARD 2"]
+
+
+ANY = "-m cpu --cpu 0"  # not modelled
+LEFT = Reason.LEFT_BY_DEVICE.name
+
+
+def fate(*lines, policy="ACCEPT", chains="A B"):
+    """(verdict, rules that are known to be met, rules that may be), by both engines."""
+    nodes = {"n": node(table("filter", *lines, policy=policy, chains=chains))}
+    found = []
+    for engine in (FastEngine(nodes), ReferenceEngine(nodes)):
+        record = send(engine, 6, SYN)
+        unsure = [
+            f"{step.chain} {step.number}"
+            for step in record.steps
+            if step.kind == StepKind.STEP_UNDECIDED
+        ]
+        met = [rule.removeprefix("filter ") for rule in rules_met(record)]
+        found.append((Reason(record.reason).name, met, unsure))
+    assert found[0] == found[1]
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        # What certainly does not match, does not, whatever stands before it.
+        ([f"FORWARD {ANY} -p tcp -m tcp --dport 81 -j DROP"], (LEFT, ["FORWARD 0"], [])),
+        # A target that changes nothing.
+        ([f"FORWARD {ANY}"], (LEFT, ["FORWARD 0"], ["FORWARD 1"])),
+        ([f"FORWARD {ANY} -j LOG", "FORWARD -j DROP"],
+         ("NETFILTER_DROP", ["FORWARD 2"], ["FORWARD 1"])),
+        # All ways end alike.
+        ([f"FORWARD {ANY} -j ACCEPT"], (LEFT, [], ["FORWARD 1"])),
+        ([f"FORWARD {ANY} -j DROP", "FORWARD -p tcp", "FORWARD -j DROP"],
+         ("NETFILTER_DROP", [], ["FORWARD 1"])),
+        ([f"FORWARD {ANY} -j REJECT", "FORWARD -j REJECT"],
+         ("NETFILTER_REJECT", ["OUTPUT 0"], ["FORWARD 1"])),
+        # They do not.
+        ([f"FORWARD {ANY} -j DROP"], ("MATCH_UNMODELLED", ["FORWARD 1"], [])),
+        ([f"FORWARD {ANY} -j REJECT", "FORWARD -j DROP"],
+         ("MATCH_UNMODELLED", ["FORWARD 1"], [])),
+        ([f"FORWARD {ANY} -j REJECT --reject-with tcp-reset", "FORWARD -j REJECT"],
+         ("MATCH_UNMODELLED", ["FORWARD 1"], [])),
+        # A change on one of the ways, and one on both.
+        ([f"FORWARD {ANY} -j MARK --set-xmark 0x1/0x1"],
+         ("MATCH_UNMODELLED", ["FORWARD 1"], [])),
+        ([f"FORWARD {ANY} -j A", "A -p udp -j DROP", "FORWARD -j MARK --set-xmark 0x1/0x1"],
+         (LEFT, ["FORWARD 2", "FORWARD 0"], ["FORWARD 1"])),
+        ([f"FORWARD {ANY} -g A", "A -j LOG", "FORWARD -p udp -j DROP"],
+         (LEFT, [], ["FORWARD 1"])),
+        ([f"FORWARD {ANY} -j RETURN", "FORWARD -j LOG"], (LEFT, ["FORWARD 0"], ["FORWARD 1"])),
+        ([f"FORWARD {ANY} -j A", "A -j RETURN", "FORWARD -j ACCEPT"],
+         (LEFT, ["FORWARD 2"], ["FORWARD 1"])),
+        # A target that is not modelled.
+        ([f"FORWARD {ANY} -j TARPIT"], ("MATCH_UNMODELLED", ["FORWARD 1"], [])),
+        # Two that are not known.
+        ([f"FORWARD {ANY} -j A", f"A {ANY} -j DROP", "A -j DROP", "FORWARD -j DROP"],
+         ("NETFILTER_DROP", [], ["FORWARD 1"])),
+        ([f"FORWARD {ANY} -p tcp -m tcp --dport 80", f"FORWARD {ANY} -j LOG"],
+         (LEFT, ["FORWARD 0"], ["FORWARD 1", "FORWARD 2"])),
+    ],
+)  # fmt: skip
+def test_what_is_not_modelled_counts_only_if_it_makes_a_difference(lines, expected):
+    assert fate(*lines) == expected
+
+
+def test_too_many_ways_are_not_followed():
+    """Each rule may go to a chain of its own: 40 ways that do not meet."""
+    chains = [f"C{i}" for i in range(40)]
+    lines = [f"FORWARD {ANY} -g {chain}" for chain in chains]
+    lines += [f"{chain} -j {target}" for chain in chains for target in ("LOG", "ACCEPT")]
+    found = fate(*lines, "FORWARD -j ACCEPT", chains=" ".join(chains))
+    assert found[0] == "MATCH_UNMODELLED"
+
+
+@pytest.mark.parametrize("remembering", REMEMBERING[:-1])
+def test_what_may_have_been_asked_is_not_known_later(remembering):
+    """The first packet may or may not have reached the rule; so the second is not decided."""
+    rules = table("filter", f"FORWARD {ANY} -p tcp {remembering}",
+                  f"FORWARD -p udp {remembering} -j DROP")  # fmt: skip
+    if "recent" not in remembering and "hashlimit" not in remembering:
+        rules = table("filter", f"FORWARD {ANY} -j A", "A -p tcp", f"A {remembering} -j LOG",
+                      chains="A")  # fmt: skip
+    check_walks_equal(rules, [(6, SYN), (17, fr.udp(CLIENT, 1, SERVER, 2))])
+
+
+def test_a_table_that_may_have_been_asked_decides_nothing_later():
+    words = "-m recent --set --name x --rsource"
+    rules = table("filter", f"FORWARD -p tcp {ANY} {words}",
+                  "FORWARD -p udp -m recent --rcheck --name x --rsource -j DROP")  # fmt: skip
+    nodes = {"n": node(rules)}
+    for engine in (FastEngine(nodes), ReferenceEngine(nodes)):
+        before = send(engine, 17, fr.udp(CLIENT, 1, SERVER, 2))
+        assert before.reason == Reason.LEFT_BY_DEVICE
+        assert send(engine, 6, SYN).reason == Reason.LEFT_BY_DEVICE
+        after = send(engine, 17, fr.udp(CLIENT, 1, SERVER, 2))
+        assert after.reason == Reason.MATCH_UNMODELLED
 
 
 def test_an_unmodelled_target_ends_the_walk():

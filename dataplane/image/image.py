@@ -89,7 +89,7 @@ class Image:
 
 def _step(names: Names, kind: int, index: int) -> Step:
     match kind:
-        case StepKind.STEP_RULE:
+        case StepKind.STEP_RULE | StepKind.STEP_UNDECIDED:
             rule = names.rules[index]
             return Step(kind, rule.node, rule.family, rule.table, rule.chain, rule.number)
         case StepKind.STEP_LOCAL_OUT | StepKind.STEP_LOCAL_IN:
@@ -354,6 +354,7 @@ def _step_bases(names: Names) -> Array:
     sizes = dict.fromkeys(range(StepKind.STEP_KINDS), devices)
     sizes |= {
         StepKind.STEP_RULE: len(names.rules),
+        StepKind.STEP_UNDECIDED: len(names.rules),
         StepKind.STEP_LOCAL_OUT: nodes,
         StepKind.STEP_LOCAL_IN: nodes,
         StepKind.STEP_CONNTRACK: nodes * CtInfo.CT_INFOS,

@@ -38,7 +38,11 @@ def answer(place: Place, where: Where, options: Options, packet: Packet) -> bool
     table = _table(place.node, place.family, _value(options, "name", ""))
     now = tick(place)
     collected = now - now % table.collect
-    key = _key(table, packet)
+    try:
+        key = _key(table, packet)
+    except Unmodelled:  # some flow was asked, and it is not known which
+        place.node.uncertain.add(("hashlimit", place.family, _value(options, "name", "")))
+        raise
     table.flows = {known: flow for known, flow in table.flows.items() if flow.expires > collected}
     flow = table.flows.get(key)
     if flow is None:
@@ -49,6 +53,13 @@ def answer(place: Place, where: Where, options: Options, packet: Packet) -> bool
         _refresh(table, flow, now)
     flow.expires = now + table.expire
     return _is_under(table, rule, flow, packet.ip_length) != _asks_for_more(options)
+
+
+def memory(options: Options, family: int) -> tuple[object, ...] | None:
+    """The name of its table; None if the kernel refuses the rule."""
+    if _settings_if_sound(options, family) is None:
+        return None
+    return "hashlimit", family, _value(options, "name", "")
 
 
 def _asks_for_more(options: Options) -> bool:
@@ -139,10 +150,16 @@ def _tables(node: Node, family: int) -> Iterator[tuple[str, HashlimitTable]]:
             for match in (match for rule in chain.rules for match in rule.matches):
                 if match.name != "hashlimit":
                     continue
-                try:
-                    yield _value(match.options, "name", ""), _settings(match.options, family)
-                except (Unmodelled, ValueError, KeyError, ZeroDivisionError):
-                    continue
+                settings = _settings_if_sound(match.options, family)
+                if settings:
+                    yield _value(match.options, "name", ""), settings
+
+
+def _settings_if_sound(options: Options, family: int) -> HashlimitTable | None:
+    try:
+        return _settings(options, family)
+    except (Unmodelled, ValueError, KeyError, ZeroDivisionError):
+        return None
 
 
 def _settings(options: Options, family: int) -> HashlimitTable:

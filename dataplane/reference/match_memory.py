@@ -1,6 +1,7 @@
 """Matches that depend on what the rule remembers, on chance or on the time."""
 
 from _fastpath.trace import EventKind
+from dataplane.node.iptables import Match
 from dataplane.reference import match_hashlimit, match_recent, match_time
 from dataplane.reference.choice import rule_identity
 from dataplane.reference.match_words import (
@@ -88,6 +89,33 @@ def _quota(place: Place, where: Where, options: Options, packet: Packet) -> bool
     fits = packet.ip_length <= left
     place.node.quotas[key] = left - packet.ip_length if fits else 0
     return fits != quota.negated
+
+
+def _memory(place: Place, where: Where, match: Match) -> tuple[object, ...] | None:
+    """What names the memory that a match would use; None if it uses none."""
+    if match.name == "time" or ("random",) in (option.values for option in match.options):
+        return None
+    if match.name == "recent":
+        return match_recent.memory(match.options, place.family)
+    if match.name == "hashlimit":
+        return match_hashlimit.memory(match.options, place.family)
+    return (place.family, *where)
+
+
+def keep_out(place: Place, where: Where, match: Match) -> None:
+    """It is not known whether this match is asked.  Raises Unmodelled if it must not be."""
+    if match.name == "time":
+        return
+    memory = _memory(place, where, match)
+    if memory:
+        place.node.uncertain.add(memory)
+    raise Unmodelled
+
+
+def check_certainty(place: Place, where: Where, match: Match) -> None:
+    """Raises Unmodelled where it is not known what the match remembers."""
+    if _memory(place, where, match) in place.node.uncertain:
+        raise Unmodelled
 
 
 ANSWERS: dict[str, RememberingAnswer] = {

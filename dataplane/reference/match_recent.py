@@ -60,6 +60,11 @@ def answer(place: Place, where: Where, options: Options, packet: Packet) -> bool
     return matches != negated
 
 
+def memory(options: Options, family: int) -> tuple[object, ...] | None:
+    """The name of its table; None if the kernel refuses the rule."""
+    return ("recent", _name(options)) if _is_sound(options, family) else None
+
+
 def _stamp(table: RecentTable, key: tuple[int, int], seen: Seen, now: int) -> None:
     """recent_entry_update: the newest moves to the end."""
     at = seen.index % table.stamps

@@ -11,8 +11,8 @@ of the rule, and no further than the first that is false: `statistic` counts wha
     match_memory        what the rule remembers, chance and the time
 """
 
-from _fastpath.reason import Reason
-from _fastpath.trace import StepKind
+from enum import IntEnum
+
 from dataplane.node.iptables import Interface, Prefix, Rule
 from dataplane.reference import (
     match_bytes,
@@ -25,7 +25,7 @@ from dataplane.reference import (
 from dataplane.reference.match_words import Answer, Options, Unmodelled, Where
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
-from dataplane.reference.steps import unknown
+from dataplane.reference.steps import Ended
 
 
 def _always(place: Place, options: Options, packet: Packet) -> bool:
@@ -43,20 +43,44 @@ ANSWERS: dict[str, Answer] = {
 }
 
 
-def matches(place: Place, table: str, chain: str, number: int, rule: Rule, packet: Packet) -> bool:
-    """Raises Ended for a match that is not modelled (the rule's step is left first), and for
-    packets that a match drops by itself."""
+class Outcome(IntEnum):
+    NO = 0
+    YES = 1
+    UNDECIDED = 2  # it matches or not
+    DROP = 3  # a match drops the packet (par->hotdrop)
+    UNDECIDED_DROP = 4  # the rule does not match, or the packet is dropped
+
+
+def matches(
+    place: Place, table: str, chain: str, number: int, rule: Rule, packet: Packet, is_asked: bool
+) -> Outcome:
+    """`is_asked` False: it is not known whether the packet meets this rule.
+
+    A match that is not modelled may say yes or no; if a later one certainly says no, the rule
+    does not match.  What remembers is not asked where it is not known whether Linux asks it; from
+    then on it is not known what it would say.
+    """
     if not _matches_header(place, rule, packet):
-        return False
-    try:
-        return all(
-            _matches_extension(place, Where(table, chain, number, at), rule, packet)
-            for at in range(len(rule.matches))
-        )
-    except Unmodelled:
-        where = {"family": place.family, "table": table, "chain": chain, "number": number}
-        place.trace.step(StepKind.STEP_RULE, place.node.name, **where)
-        raise unknown(Reason.MATCH_UNMODELLED) from None
+        return Outcome.NO
+    is_decided = True
+    for at in range(len(rule.matches)):
+        where = Where(table, chain, number, at)
+        try:
+            if not (is_asked and is_decided):
+                _keep_out(place, where, rule)
+            if not _matches_extension(place, where, rule, packet):
+                return Outcome.NO
+        except Unmodelled:
+            is_decided = False
+        except Ended:
+            return Outcome.DROP if is_decided else Outcome.UNDECIDED_DROP
+    return Outcome.YES if is_decided else Outcome.UNDECIDED
+
+
+def _keep_out(place: Place, where: Where, rule: Rule) -> None:
+    match = rule.matches[where.at]
+    if match.name in match_memory.ANSWERS:
+        match_memory.keep_out(place, where, match)
 
 
 def _matches_header(place: Place, rule: Rule, packet: Packet) -> bool:
@@ -93,6 +117,7 @@ def _matches_extension(place: Place, where: Where, rule: Rule, packet: Packet) -
     remembering = match_memory.ANSWERS.get(match.name)
     if remembering:
         try:
+            match_memory.check_certainty(place, where, match)
             return remembering(place, where, match.options, packet)
         except (
             KeyError,

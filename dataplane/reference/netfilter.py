@@ -4,17 +4,16 @@ ip_tables.c, ipt_do_table, v6.12.  A rule whose matches are all true leaves a st
 the packet before its target runs; a rule that does not match leaves nothing.
 """
 
-from collections.abc import Iterator
-
 from _fastpath.reason import Reason
 from _fastpath.trace import STEPS_MAX, StepKind
-from dataplane.node.iptables import Chain, Rule, Ruleset, Table, Target
+from dataplane.node.iptables import Chain, Ruleset, Table, Target
 from dataplane.node.state import NodeState
 from dataplane.reference import targets
-from dataplane.reference.matches import matches
+from dataplane.reference.matches import Outcome, matches
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
+from dataplane.reference.ways import Map, Way, either_way
 
 # Tables at a hook by priority (nf_ip_hook_priorities); -200 is conntrack's.
 BEFORE_CONNTRACK = ("raw",)
@@ -52,41 +51,50 @@ def walk(place: Place, table: Table, base: Chain, packet: Packet) -> None:
 
     raises  Ended for DROP and for what is not modelled, Rejected for REJECT
     """
-    stack: list[Iterator[tuple[Chain, int, Rule]]] = [_rules_of(base)]
+    map_ = Map(table, base)
+    way: Way = map_.start
     while True:
-        following = next(stack[-1], None)
-        if following is None:
-            stack.pop()
-            if not stack:
-                return _apply_policy(place, table, base, packet)
+        chain, number, rule = map_.rule(way)
+        if rule is None and len(way) == 1 and chain is base:
+            return _apply_policy(place, table, base, packet)
+        if rule is None:
+            way = map_.leave(way)
             continue
-        chain, number, rule = following
-        if not matches(place, table.name, chain.name, number, rule, packet):
+        outcome = matches(place, table.name, chain.name, number, rule, packet, is_asked=True)
+        if outcome == Outcome.NO:
+            way = map_.after(way)
             continue
-        _leave_step(place, table, chain, number, packet)
-        target = rule.target
-        if target is None:
-            continue
-        if target.name == "ACCEPT":
-            return None
-        if target.name == "DROP":
+        if outcome == Outcome.DROP:
             raise dropped(Reason.NETFILTER_DROP)
-        if target.name == "RETURN":
-            stack.pop()
-            if not stack:
-                return _apply_policy(place, table, base, packet)
-        elif target.name in table.chains:
-            if target.goto:
-                stack.pop()  # the called chain returns to this chain's caller
-            stack.append(_rules_of(table.chains[target.name]))
-        elif target.name == "REJECT":
-            raise Rejected(reject_type(target))
-        elif targets.apply(place, target, packet) == targets.ACCEPT:
+        _check_room(place)
+        if outcome != Outcome.YES:
+            end = either_way(place, map_, way, outcome, packet)
+            if not isinstance(end, Target):
+                way = end
+                continue
+            target: Target | None = end
+        else:
+            _leave_step(place, table, chain, number, packet)
+            target = rule.target
+            followed = map_.follow(way, target)
+            if followed:
+                way = followed
+                continue
+        assert target is not None
+        if _conclude(place, target, packet):
             return None
+        way = map_.after(way)
 
 
-def _rules_of(chain: Chain) -> Iterator[tuple[Chain, int, Rule]]:
-    return ((chain, number, rule) for number, rule in enumerate(chain.rules, 1))
+def _conclude(place: Place, target: Target, packet: Packet) -> bool:
+    """Whether the packet is accepted; else it goes on."""
+    if target.name == "ACCEPT":
+        return True
+    if target.name == "DROP":
+        raise dropped(Reason.NETFILTER_DROP)
+    if target.name == "REJECT":
+        raise Rejected(reject_type(target))
+    return targets.apply(place, target, packet) == targets.ACCEPT
 
 
 def _apply_policy(place: Place, table: Table, base: Chain, packet: Packet) -> None:
@@ -110,7 +118,11 @@ def _leave_step(place: Place, table: Table, chain: Chain, number: int, packet: P
     counter = place.node.counters.setdefault(key, [0, 0])
     counter[0] += 1
     counter[1] += packet.ip_length
-    if len(place.trace.steps) > STEPS_MAX:  # chains that jump twice each: 2^64 ways through them
+
+
+def _check_room(place: Place) -> None:
+    """Chains that jump twice each: 2^64 ways through them."""
+    if len(place.trace.steps) > STEPS_MAX:
         raise unknown(Reason.TRACE_FULL)
 
 

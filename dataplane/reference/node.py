@@ -44,6 +44,7 @@ class Node:
         ] = {}  # of `statistic --mode nth`
         self.credits: dict[MatchOfRule, tuple[int, int]] = {}  # of `limit`: credit, last time
         self.quotas: dict[MatchOfRule, int] = {}  # bytes left
+        self.uncertain: set[tuple[object, ...]] = set()  # memories that may have been asked or not
         self.recent: dict[str, RecentTable] = {}
         self.hashlimit: dict[tuple[int, str], HashlimitTable] = {}  # by family and name
 

@@ -12,7 +12,7 @@ __all__ = ["Ended", "Event", "EventKind", "Generated", "Reason", "Step", "StepKi
 class Step(NamedTuple):
     """One decision, by name.
 
-    RULE                            node, family, table, chain, number (0: the policy)
+    RULE, UNDECIDED                 node, family, table, chain, number (0: the policy)
     DEVICE_IN/OUT, BRIDGE_*, …      node, name = device
     LOCAL_OUT, LOCAL_IN             node
     CONNTRACK                       node, number = ctinfo
@@ -30,6 +30,10 @@ class Step(NamedTuple):
     chain: str = ""
     number: int = 0
     name: str = ""
+
+    @property
+    def is_rule(self) -> bool:
+        return self.kind in (StepKind.STEP_RULE, StepKind.STEP_UNDECIDED)
 
 
 class Event(NamedTuple):

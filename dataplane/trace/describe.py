@@ -66,7 +66,7 @@ class Describer:
         for step in record.steps:
             if step.kind == StepKind.STEP_GENERATE:
                 break
-            if step.kind == StepKind.STEP_RULE:
+            if step.is_rule:
                 found = step
         return found
 

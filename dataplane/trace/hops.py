@@ -54,7 +54,7 @@ def _sections(steps: Sequence[Step], is_hidden: Callable[[Step], bool]) -> list[
     tunnels = 0
     hook = ""
     for index, step in enumerate(steps):
-        if step.kind != StepKind.STEP_RULE:
+        if not step.is_rule:
             tunnels = _tunnels_around(step, tunnels)
             found.append(Section(step.node, step.kind, tunnels, steps=[index]))
             tunnels += step.kind == StepKind.STEP_ENCAPSULATE
@@ -62,7 +62,7 @@ def _sections(steps: Sequence[Step], is_hidden: Callable[[Step], bool]) -> list[
         hook = step.chain if step.chain in BASE_CHAINS else hook
         if is_hidden(step):
             continue
-        section = Section(step.node, step.kind, tunnels, step.table, hook)
+        section = Section(step.node, int(StepKind.STEP_RULE), tunnels, step.table, hook)
         if found and _is_same(found[-1], section):
             section = found[-1]
         else:

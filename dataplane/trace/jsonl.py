@@ -184,7 +184,7 @@ class JsonLines:
     def _step(self, record: Record, index: int) -> StepObject:
         step = record.steps[index]
         kind = vocabulary.KINDS[StepKind(step.kind)]
-        if step.kind == StepKind.STEP_RULE:
+        if step.is_rule:
             return self._rule(kind, step)
         if step.kind == StepKind.STEP_NAT:
             name = nat_word(record.steps, index)

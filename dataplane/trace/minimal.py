@@ -29,10 +29,11 @@ def minimal(record: Record, describer: Describer) -> str:
         if change.kind in TOLD:
             told.setdefault(change.step, []).append(str(change).replace("→", ">"))
     for index, step in enumerate(record.steps):
-        if step.kind == StepKind.STEP_RULE:
+        if step.is_rule:
             if not describer.rules.is_silent(step):
                 where = f"{step.node} {step.table} {step.chain} {step.number or 'policy'}"
-                lines.append(f"{where} {describer.rules.target(step)}")
+                undecided = " ?" if step.kind == StepKind.STEP_UNDECIDED else ""
+                lines.append(f"{where} {describer.rules.target(step)}{undecided}")
         else:
             words = ", ".join(told.get(index, [])) or step_words(step)
             lines.append(f"{step.node} {step_title(record.steps, index)} {words}")

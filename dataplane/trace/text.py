@@ -37,6 +37,7 @@ TITLE = 12  # columns of a section's title
 PLACE = 29  # of CHAIN:NUMBER; a chain's name has up to 28 letters, kube-proxy's have 25
 OBJECTS = 92  # where the objects begin, if the line is not longer
 RULE_LETTERS = 1000  # of a hostile rule
+UNDECIDED = "whether it matches is not known; either way the same"
 NEVER_SENT = (Verdict.SKIPPED,)
 ENDED_WELL = (Verdict.DELIVERED, Verdict.FORWARDED)
 
@@ -121,6 +122,8 @@ class _Writer:
                     self._row(section, title, f"{place:<{PLACE}} {draw}")
                     title = ""
             self._rule(section, title, index)
+            if self.record.steps[index].kind == StepKind.STEP_UNDECIDED:
+                self._row(section, "", f"{'':{PLACE}} {UNDECIDED}")
             for draw in self._draws.pop(index, []):
                 if draw.matched:
                     self._row(section, "", f"{'':{PLACE}} {draw}")

@@ -22,6 +22,7 @@ KINDS = {
     StepKind.STEP_ENCAPSULATE: "encapsulate",
     StepKind.STEP_DECAPSULATE: "decapsulate",
     StepKind.STEP_GENERATE: "generate",
+    StepKind.STEP_UNDECIDED: "undecided",
 }
 
 # By ctinfo; the names of `-m conntrack --ctstate`, with the direction where there are two.

@@ -75,13 +75,12 @@ def test_policy_drop():
 @pytest.mark.parametrize(
     ("rules", "reason"),
     [
-        (["FORWARD -m cpu --cpu 0 -j ACCEPT"], Reason.MATCH_UNMODELLED),
+        (["FORWARD -m cpu --cpu 0 -j DROP"], Reason.MATCH_UNMODELLED),
         (
             ["FORWARD -p udp -m cpu --cpu 0", "FORWARD -j TEE --gateway 1.1.1.1"],
             Reason.TARGET_UNMODELLED,
         ),
-        (["FORWARD -m physdev --physdev-is-in"], Reason.MATCH_UNMODELLED),
-        (["FORWARD -m conntrack --ctorigdst 10.0.1.2"], Reason.MATCH_UNMODELLED),
+        (["FORWARD -m cpu --cpu 1 -j MARK --set-mark 1"], Reason.MATCH_UNMODELLED),
         (["FORWARD -j CT --zone 1"], Reason.TARGET_UNMODELLED),
     ],
 )

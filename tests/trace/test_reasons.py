@@ -49,7 +49,11 @@ def test_names_are_those_of_the_header() -> None:
 def test_vocabulary_is_complete() -> None:
     kinds = set(StepKind) - {StepKind.STEP_KINDS}
     assert set(vocabulary.KINDS) == kinds
-    assert set(steps.TITLES) == kinds - {StepKind.STEP_RULE, StepKind.STEP_NAT}
+    assert set(steps.TITLES) == kinds - {
+        StepKind.STEP_RULE,
+        StepKind.STEP_UNDECIDED,
+        StepKind.STEP_NAT,
+    }
     assert set(vocabulary.GENERATED) == set(Generated) - {Generated.GENERATED_KINDS}
     assert set(vocabulary.CHANGES) == set(EventKind)
 
