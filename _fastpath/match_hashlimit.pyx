@@ -232,7 +232,10 @@ cdef int hashlimit_match(walk_t* walk, const match_t* match) noexcept nogil:
     table.buckets = walk.state.hashlimit_buckets + setting(&table, HASHLIMIT_BUCKETS)
     table.now = walk.now_ns // TICK_NS
     table.collected = table.now - table.now % setting(&table, HASHLIMIT_COLLECT)
-    if read_flow(&table, walk.packet, &flow) != YES:
+    # The fields of an entry lie over each other, by what its table counts.
+    if ((match.flags ^ setting(&table, HASHLIMIT_MODE))
+            & (HASHLIMIT_BYTES | HASHLIMIT_RATE_MATCH)
+            or read_flow(&table, walk.packet, &flow) != YES):
         table.memory.is_uncertain = 1
         return UNDECIDED
     entry = find_flow(&table, &flow)

@@ -39,8 +39,10 @@ def answer(place: Place, where: Where, options: Options, packet: Packet) -> bool
     now = tick(place)
     collected = now - now % table.collect
     try:
+        if (rule.is_rate_match, rule.is_in_bytes) != (table.is_rate_match, table.is_in_bytes):
+            raise Unmodelled  # the fields of an entry lie over each other, by what is counted
         key = _key(table, packet)
-    except Unmodelled:  # some flow was asked, and it is not known which
+    except Unmodelled:  # some flow was asked, and it is not known which, or how
         place.node.uncertain.add(("hashlimit", place.family, _value(options, "name", "")))
         raise
     table.flows = {known: flow for known, flow in table.flows.items() if flow.expires > collected}
@@ -52,7 +54,7 @@ def answer(place: Place, where: Where, options: Options, packet: Packet) -> bool
     else:
         _refresh(table, flow, now)
     flow.expires = now + table.expire
-    return _is_under(table, rule, flow, packet.ip_length) != _asks_for_more(options)
+    return _is_under(table, flow, packet.ip_length) != _asks_for_more(options)
 
 
 def memory(options: Options, family: int) -> tuple[object, ...] | None:
@@ -110,12 +112,12 @@ def _refresh(table: HashlimitTable, flow: Flow, now: int) -> None:
     flow.credit = min(flow.credit, table.credit)
 
 
-def _is_under(table: HashlimitTable, rule: HashlimitTable, flow: Flow, length: int) -> bool:
-    if rule.is_rate_match:
-        flow.credit += length if rule.is_in_bytes else 1
+def _is_under(table: HashlimitTable, flow: Flow, length: int) -> bool:
+    if table.is_rate_match:
+        flow.credit += length if table.is_in_bytes else 1
         return not flow.was_over and flow.credit <= table.burst
     cost = table.cost
-    if rule.is_in_bytes:  # hashlimit_byte_cost: chunks of 16 bytes
+    if table.is_in_bytes:  # hashlimit_byte_cost: chunks of 16 bytes
         full = BYTE_CREDITS_PER_TICK * TICKS
         cost = min((length // 16 + 1) * table.cost & WORD, full)
         if flow.credit < cost and flow.refills:
