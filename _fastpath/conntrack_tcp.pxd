@@ -23,6 +23,7 @@ cpdef enum TcpState:        # enum tcp_conntrack
 cpdef enum Tracked:
     PACKET_ACCEPT = 0
     PACKET_INVALID = 1
+    PACKET_IGNORE = 3       # let pass: nothing is counted, nothing prolonged
     PACKET_REPEAT = 2       # the connection is over: forget it and look again
 
 # tcp_error: header length and flags.

@@ -292,12 +292,12 @@ cdef int tcp_packet(const node_t* node, connection_t* connection, const packet_t
     if after == TCP_IGNORE:
         if not answers_ignored_syn(tcp, &segment, direction):
             remember_ignored(tcp, packet, &segment, direction)
-            return PACKET_ACCEPT
+            return PACKET_IGNORE
         before, after = TCP_SYN_SENT, TCP_SYN_RECV
         resynchronise(tcp, direction)
     elif after == TCP_TIME_WAIT and is_challenge(tcp, &segment, direction):
         tcp.last_flags &= <uint8_t>~FLAG_CHALLENGE_ACK
-        return PACKET_ACCEPT
+        return PACKET_IGNORE
     elif after == TCP_SYN_SENT2:
         tcp.last_flags |= FLAG_SIMULTANEOUS_OPEN
     elif (after == TCP_SYN_RECV and direction == 1 and segment.index == INDEX_ACK
@@ -315,14 +315,13 @@ cdef int tcp_packet(const node_t* node, connection_t* connection, const packet_t
             handle_invalid(node, connection, segment.index, direction, now_ns)
             return PACKET_INVALID
         if window != WINDOW_ACCEPT:
-            return PACKET_ACCEPT
+            return PACKET_IGNORE
     tcp.last_index = segment.index
     tcp.last_dir = <uint8_t>direction
     tcp.state = after
     if before != after and after == TCP_FIN_WAIT:
         tcp.seen[direction].flags |= FLAG_CLOSE_INIT
-    refresh(node, connection, segment.index, before, now_ns)
-    return PACKET_ACCEPT
+    return refresh(node, connection, segment.index, before, now_ns)
 
 
 cdef uint32_t timeout_of(const node_t* node, const tcp_t* tcp, uint32_t index) noexcept nogil:
@@ -340,8 +339,8 @@ cdef uint32_t timeout_of(const node_t* node, const tcp_t* tcp, uint32_t index) n
     return timeout
 
 
-cdef void refresh(const node_t* node, connection_t* connection, uint32_t index, uint8_t before,
-                  uint64_t now_ns) noexcept nogil:
+cdef int refresh(const node_t* node, connection_t* connection, uint32_t index, uint8_t before,
+                 uint64_t now_ns) noexcept nogil:
     """How long the entry lives from here on, and whether it is assured."""
     cdef uint8_t after = connection.tcp.state
     cdef uint32_t timeout = timeout_of(node, &connection.tcp, index)
@@ -349,12 +348,13 @@ cdef void refresh(const node_t* node, connection_t* connection, uint32_t index, 
         if index == INDEX_RST:
             # nf_ct_kill_acct: it never was a connection.  The packet keeps it to its end.
             connection.expires_ns = now_ns
-            return
+            return PACKET_ACCEPT
         if index == INDEX_SYN and before == TCP_SYN_SENT:
-            return                                  # a repeated SYN prolongs nothing
+            return PACKET_IGNORE                    # a repeated SYN prolongs nothing
         if after == TCP_ESTABLISHED:                # picked up in the middle
             timeout = min(timeout, node.timeouts[<int>TIMEOUT_TCP_UNACK])
     elif (not connection.status & IPS_ASSURED and after == TCP_ESTABLISHED
             and (before == TCP_SYN_RECV or before == TCP_ESTABLISHED)):
         connection.status |= IPS_ASSURED
     connection.expires_ns = now_ns + <uint64_t>timeout * SECOND_NS
+    return PACKET_ACCEPT

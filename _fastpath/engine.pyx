@@ -24,7 +24,7 @@ from _fastpath.image cimport (
     target_t,
     vxlan_t,
 )
-from _fastpath.conntrack cimport CONNECTIONS_RESERVE, conntrack_collect, conntrack_rehash
+from _fastpath.conntrack_table cimport CONNECTIONS_RESERVE, conntrack_collect, conntrack_rehash
 from _fastpath.packet cimport BUFFER_SIZE, FRAME_MAX, packet_load, packet_parse
 from _fastpath.path cimport walk_from_device, walk_from_node
 from _fastpath.state cimport (
@@ -86,7 +86,7 @@ cdef check_connections(array):
         "original.zone": <char*>&row.original.zone - at,
         "next": <char*>&row.next - at, "next_source": <char*>&row.next_source - at,
         "status": <char*>&row.status - at, "mark": <char*>&row.mark - at,
-        "in_use": <char*>&row.in_use - at,
+        "older": <char*>&row.older - at, "newer": <char*>&row.newer - at,
     }
     if array.dtype.itemsize != sizeof(connection_t):
         raise ValueError(f"connections of {array.dtype.itemsize} bytes, not {sizeof(connection_t)}")
@@ -190,6 +190,8 @@ cdef class Engine:
 
     def point_state(self, arrays):
         cdef uint32_t[::1] node_connections = arrays["node_connections"]
+        cdef int32_t[::1] node_oldest = arrays["node_oldest"]
+        cdef int32_t[::1] node_newest = arrays["node_newest"]
         cdef learned_t[::1] learned = arrays["learned"]
         cdef seen_t[::1] seen = arrays["seen"]
         cdef uint64_t[::1] counters = arrays["counters"]
@@ -204,6 +206,8 @@ cdef class Engine:
         cdef uint32_t[::1] choice_used = arrays["choice_used"]
         self.point_connections(<uint32_t>len(arrays["free_list"]))
         self.state.node_connections = &node_connections[0]
+        self.state.node_oldest = &node_oldest[0]
+        self.state.node_newest = &node_newest[0]
         self.state.learned = &learned[0]
         self.state.learned_mask = <uint32_t>learned.shape[0] - 1
         self.state.seen = &seen[0]

@@ -261,6 +261,7 @@ cdef struct node_t:
     uint8_t tcp_ignore_invalid_rst
     uint32_t conntrack_max
     uint32_t timeouts[48]       # seconds, by CtTimeout
+    uint32_t conntrack_buckets  # nf_conntrack_buckets
     uint8_t conntrack_acct      # nf_conntrack_acct, or a rule that needs it
     uint8_t has_dccp            # its kernel tracks DCCP (until 6.15)
     uint16_t padding

@@ -13,7 +13,7 @@ from _fastpath.address cimport addr_compare, addr_equal
 from _fastpath.fdb cimport fdb_static
 from _fastpath.capture cimport frame_t
 from _fastpath.choice cimport fold
-from _fastpath.conntrack cimport quoted_transport
+from _fastpath.conntrack_tuple cimport quoted_transport
 from _fastpath.engine cimport Engine, engine_has_room, record_begin, record_end, run_packet
 from _fastpath.forwarding cimport address_kind
 from _fastpath.image cimport DEVICE_WIRE, ROUTE_LOCAL, device_t, host_t, image_t

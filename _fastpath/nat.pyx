@@ -19,7 +19,8 @@ from _fastpath.choice cimport (
     fold,
 )
 from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_pseudo
-from _fastpath.conntrack cimport quoted_transport, source_bucket, tuple_invert, tuple_taken
+from _fastpath.conntrack_table cimport source_bucket, tuple_taken
+from _fastpath.conntrack_tuple cimport quoted_transport, tuple_invert
 from _fastpath.image cimport (
     RANGE_MAP_IPS,
     RANGE_PROTO_SPECIFIED,
@@ -121,7 +122,7 @@ cdef bint find_same_source(walk_t* walk, const tuple_t* tuple, tuple_t* result,
         if (other.expires_ns > walk.now_ns
                 and other.original.proto == tuple.proto and other.original.node == tuple.node
                 and other.original.family == tuple.family
-                and other.original.sport == tuple.sport
+                and other.original.zone == tuple.zone and other.original.sport == tuple.sport
                 and addr_equal(other.original.src, tuple.src)):
             result[0] = tuple[0]
             result.src = other.reply.dst

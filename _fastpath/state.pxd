@@ -30,6 +30,9 @@ cpdef enum CtStatus:    # IPS_*
     IPS_FIXED_TIMEOUT = 1024
     IPS_OFFLOAD = 16384
     IPS_HW_OFFLOAD = 32768
+    # ours
+    IPS_EVICTABLE = 0x40000000      # among those that a full table may forget
+    IPS_IN_USE = 0x80000000         # the entry is one
 
 cpdef enum CtTimeout:   # columns of node_t.timeouts; TCP's are numbered by state
     TIMEOUT_TCP_SYN_SENT = 1
@@ -48,8 +51,6 @@ cpdef enum CtTimeout:   # columns of node_t.timeouts; TCP's are numbered by stat
     TIMEOUT_ICMP = 14
     TIMEOUT_ICMPV6 = 15
     TIMEOUT_GENERIC = 16
-    TIMEOUT_UDPLITE = 17
-    TIMEOUT_UDPLITE_STREAM = 18
     TIMEOUT_GRE = 19
     TIMEOUT_GRE_STREAM = 20
     TIMEOUT_SCTP = 21           # and SctpState: up to 29
@@ -109,7 +110,7 @@ cdef struct connection_t:
     int32_t next_source     # in the chain by original source, for connections with NAT set up
     uint32_t status         # CtStatus
     uint32_t mark
-    uint32_t in_use
+    int32_t older, newer    # of its node's evictable ones; -1 = none
 
 # TCP's place is free in connections of other protocols.
 cdef inline datagram_t* connection_datagram(connection_t* connection) noexcept nogil:
@@ -183,6 +184,8 @@ cdef struct state_t:
     uint64_t* accounting    # (connections, 2 directions, 2): packets, bytes; NULL: nobody asks
     uint32_t connection_max, bucket_mask, free_count
     uint32_t* node_connections  # (nodes,) confirmed entries of each node
+    int32_t* node_oldest        # (nodes,) evictable connections: the first; -1 = none
+    int32_t* node_newest
     uint64_t next_expiry_ns     # no entry's time is up before; 0 = not known
     # bridges
     learned_t* learned

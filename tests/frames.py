@@ -3,7 +3,7 @@
 import struct
 from ipaddress import ip_address
 
-from dataplane.reference.checksum import checksum, ones_sum, pseudo_header
+from dataplane.reference.checksum import checksum, crc32c, ones_sum, pseudo_header
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
@@ -62,9 +62,15 @@ def udp(
     return summed(src, dst, 17, head + payload, 6, partial)
 
 
-def sctp(sport: int, dport: int, *chunks: bytes) -> bytes:
-    """RFC 9260 3.1.  The checksum is left out."""
-    return struct.pack(">HHII", sport, dport, 7, 0) + b"".join(chunks)
+def sctp_init(tag: int, kind: int = 1) -> bytes:
+    """An INIT (1) or INIT ACK (2) chunk."""
+    return bytes([kind, 0, 0, 20]) + tag.to_bytes(4) + bytes(12)
+
+
+def sctp(sport: int, dport: int, *chunks: bytes, vtag: int = 7, is_summed: bool = False) -> bytes:
+    """RFC 9260 3.1.  The checksum is left out unless asked for."""
+    body = struct.pack(">HHII", sport, dport, vtag, 0) + b"".join(chunks)
+    return body[:8] + crc32c(body).to_bytes(4, "little") + body[12:] if is_summed else body
 
 
 def echo(identifier: int, sequence: int = 1, *, reply: bool = False, data: bytes = b"") -> bytes:

@@ -44,10 +44,49 @@ SETTINGS = {
     "nf_conntrack_tcp_timeout_unacknowledged": ["20", "1000000"],
     "nf_conntrack_checksum": ["0", "1"],
     "nf_conntrack_max": ["1", "2", "1000"],
+    "nf_conntrack_buckets": ["1", "65536"],
+    "nf_conntrack_acct": ["0", "1"],
     "nf_conntrack_tcp_timeout_syn_sent": ["2"],
     "nf_conntrack_udp_timeout_stream": ["10"],
     "nf_conntrack_generic_timeout": ["0", "5"],
 }
+
+
+tags = st.sampled_from([0, 7, 8])
+chunks = (
+    st.builds(fr.sctp_init, tags, st.sampled_from([1, 2]))
+    | st.builds(
+        lambda kind, flags: bytes([kind, flags, 0, 4]),
+        st.sampled_from([0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 192]), st.sampled_from([0, 1]),
+    )
+    | st.just(bytes(4))
+)  # fmt: skip
+
+
+def associations(sport, dport):
+    """One SCTP packet."""
+    return st.builds(
+        lambda some, vtag, is_summed: fr.sctp(
+            sport, dport, *some, vtag=vtag, is_summed=is_summed
+        ),
+        st.lists(chunks, min_size=1, max_size=3), tags, st.booleans(),
+    )  # fmt: skip
+
+
+@st.composite
+def sctp_conversations(draw):
+    """Packets of one association, most of one chunk."""
+    sequence = [(fr.sctp_init(7), True, 0), (fr.sctp_init(8, 2), False, 7),
+                (b"\x0a\0\0\4", True, 8), (b"\x0b\0\0\4", False, 7)]  # fmt: skip
+    sequence = sequence[: draw(st.integers(0, 4))]
+    sequence += draw(st.lists(st.tuples(chunks, st.booleans(), tags), max_size=8))
+    sent = []
+    for chunk, from_client, vtag in sequence:
+        src, dst = (CLIENT, SERVER) if from_client else (SERVER, CLIENT)
+        ports_of = (1000, 80) if from_client else (80, 1000)
+        pause = draw(st.sampled_from([0, MS, SECOND, 4 * SECOND]))
+        sent.append((132, fr.sctp(*ports_of, chunk, vtag=vtag), src, dst, pause))
+    return sent
 
 
 @st.composite
@@ -70,8 +109,18 @@ def bodies(draw, src, dst, sport, dport):
             fr.icmp_error(11, 0, fr.ipv4(dst, src, 6, fr.tcp(dst, dport, src, sport))[:28]),
             fr.icmp_error(3, 1, fr.ipv4(dst, src, 1, fr.echo(1))),
         ]))  # fmt: skip
+    elif protocol == 132:
+        body = draw(associations(sport, dport))
+    elif protocol == 47:
+        body = bytes([0, draw(st.sampled_from([0, 1]))]) + draw(
+            st.sampled_from([b"\x88\x0b\0\0\0\7", b"\x88\x0b\0\0\0\0", b"\x08\0\0\0\0\1"])
+        )
     else:
-        body = sport.to_bytes(2) + dport.to_bytes(2) + bytes(8)
+        body = (
+            sport.to_bytes(2)
+            + dport.to_bytes(2)
+            + draw(st.sampled_from([bytes(8), b"\0\x08\1\2" + bytes(4), b"\0\x0c\0\1" + bytes(4)]))
+        )
     cut = draw(st.sampled_from([None, None, None, None, 4, 12]))
     return protocol, body[:cut]
 
@@ -132,7 +181,8 @@ rule_sets = st.sampled_from([
 ])  # fmt: skip
 
 
-@given(rule_sets, settings_of_a_node, st.lists(packets(), max_size=14) | conversations())
+@given(rule_sets, settings_of_a_node, st.lists(packets(), max_size=14) | conversations()
+       | sctp_conversations())  # fmt: skip
 def test_sequences_equal_reference(rules, settings, sequence):
     nodes = {"n": node(rules, sysctls=settings)}
     fast, slow = FastEngine(nodes), ReferenceEngine(nodes)

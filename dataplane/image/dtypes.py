@@ -19,7 +19,8 @@ NODE = np.dtype(
         ("default_ttl", "u1"), ("tcp_loose", "u1"), ("tcp_be_liberal", "u1"),
         ("conntrack_checksum", "u1"), ("tcp_max_retrans", "u1"), ("tcp_ignore_invalid_rst", "u1"),
         ("conntrack_max", "u4"), ("timeouts", "u4", (48,)),
-        ("conntrack_acct", "u1"), ("has_dccp", "u1"), ("padding", "u2"),
+        ("conntrack_buckets", "u4"), ("conntrack_acct", "u1"), ("has_dccp", "u1"),
+        ("padding", "u2"),
     ],
     align=True,
 )  # fmt: skip
@@ -172,11 +173,20 @@ TCP = np.dtype(
     align=True,
 )  # fmt: skip
 
+# It stands in TCP's place.
+SCTP = np.dtype(
+    [
+        ("vtag", "u4", (2,)), ("state", "u1"), ("last_dir", "u1"), ("flags", "u1"),
+        ("init", "u1", (2,)), ("padding", "u1", (3,)),
+    ],
+    align=True,
+)  # fmt: skip
+
 CONNECTION = np.dtype(
     [
         ("original", TUPLE), ("reply", TUPLE),
         ("expires_ns", "u8"), ("tcp", TCP), ("next", "i4", (2,)), ("next_source", "i4"),
-        ("status", "u4"), ("mark", "u4"), ("in_use", "u4"),
+        ("status", "u4"), ("mark", "u4"), ("older", "i4"), ("newer", "i4"),
     ],
     align=True,
 )  # fmt: skip

@@ -262,6 +262,7 @@ def _node_arrays(
             sysctl(state, "net.netfilter.nf_conntrack_tcp_ignore_invalid_rst", 0, 1),
             sysctl(state, "net.netfilter.nf_conntrack_max", 262144, 2**32 - 1),
             timeouts(state),
+            sysctl(state, "net.netfilter.nf_conntrack_buckets", 262144, 2**32 - 1),
             accounts(state), tracks_dccp(state), 0,
         ))  # fmt: skip
     arrays["nodes"] = _array(rows, dtypes.NODE)

@@ -54,6 +54,14 @@ TIMEOUTS = {
     CtTimeout.TIMEOUT_GENERIC: ("generic_timeout", 600),
     CtTimeout.TIMEOUT_GRE: ("gre_timeout", 30),
     CtTimeout.TIMEOUT_GRE_STREAM: ("gre_timeout_stream", 180),
+    CtTimeout.TIMEOUT_SCTP + 1: ("sctp_timeout_closed", 10),
+    CtTimeout.TIMEOUT_SCTP + 2: ("sctp_timeout_cookie_wait", 3),
+    CtTimeout.TIMEOUT_SCTP + 3: ("sctp_timeout_cookie_echoed", 3),
+    CtTimeout.TIMEOUT_SCTP + 4: ("sctp_timeout_established", 210),
+    CtTimeout.TIMEOUT_SCTP + 5: ("sctp_timeout_shutdown_sent", 3),
+    CtTimeout.TIMEOUT_SCTP + 6: ("sctp_timeout_shutdown_recd", 3),
+    CtTimeout.TIMEOUT_SCTP + 7: ("sctp_timeout_shutdown_ack_sent", 3),
+    CtTimeout.TIMEOUT_SCTP + 8: ("sctp_timeout_heartbeat_sent", 30),
 }
 
 
@@ -82,8 +90,7 @@ def sysctl(state: NodeState, name: str, default: int, most: int) -> int:
 
 
 def accounts(state: NodeState) -> bool:
-    """Does conntrack count packets and bytes?  A connbytes rule turns that on
-    (connbytes_mt_check)."""
+    """Does conntrack count packets and bytes?  A connbytes rule turns that on."""
     return sysctl(state, "net.netfilter.nf_conntrack_acct", 0, 1) > 0 or any(
         match.name == "connbytes"
         for ruleset in (state.iptables, state.ip6tables)

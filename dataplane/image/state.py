@@ -55,6 +55,8 @@ class State:
             "source_buckets": np.full(buckets, -1, np.int32),
             "free_list": np.arange(self.connections - 1, -1, -1, dtype=np.int32),
             "node_connections": np.zeros(nodes, np.uint32),
+            "node_oldest": np.full(nodes, -1, np.int32),
+            "node_newest": np.full(nodes, -1, np.int32),
             "learned": np.zeros(LEARNED, dtypes.LEARNED),
             "seen": np.zeros(SEEN, dtypes.SEEN),
             "counters": np.zeros(2 * rules, np.uint64),

@@ -7,26 +7,20 @@ Time is the packet's own.  A connection that has expired is not there.
 """
 
 from _fastpath.reason import Reason
-from dataplane.reference import conntrack_tcp
-from dataplane.reference.conntrack_table import (
-    ORIGINAL,
-    REPLY,
-    Connection,
-    CtInfo,
-    Status,
-    Tuple,
+from dataplane.reference import (
+    conntrack_datagram,
+    conntrack_icmp,
+    conntrack_sctp,
+    conntrack_tcp,
 )
+from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, CtInfo, Status
+from dataplane.reference.conntrack_tuple import Tuple, tuple_of
 from dataplane.reference.conntrack_window import Header, Segment, TcpConnection, TcpState
 from dataplane.reference.node import Node
-from dataplane.reference.packet import ETHER_SIZE, ICMP, ICMPV6, TCP, TRANSPORT_SIZES, UDP, Packet
+from dataplane.reference.packet import ICMP, SCTP, TCP, Packet
 from dataplane.reference.steps import dropped
 
 SECOND = 10**9
-ICMP_ERRORS = frozenset((3, 4, 5, 11, 12))
-ICMP_QUERIES = frozenset((8, 13, 15, 17))  # may open a connection
-ICMPV6_QUERIES = frozenset((128, 139))
-# Neighbour discovery and multicast listeners: never tracked (nf_conntrack_proto_icmpv6.c).
-ICMPV6_UNTRACKED = frozenset((130, 131, 132, 133, 134, 135, 136, 143))
 
 
 def track(node: Node, packet: Packet, now_ns: int, arrives: bool) -> CtInfo | None:
@@ -38,107 +32,75 @@ def track(node: Node, packet: Packet, now_ns: int, arrives: bool) -> CtInfo | No
     """
     if packet.ctinfo is not None:
         return None
-    if _is_untracked_icmp(packet):
+    packet.ctinfo = CtInfo.INVALID
+    own, zones = tuple_of(packet, node.tracks_dccp), zones_of(packet)
+    if own is None:
+        return packet.ctinfo
+    if not packet.is_icmp and node.conntrack.find_in_zones(own, zones, now_ns) is None:
+        _make_room(node, now_ns)  # init_conntrack comes before the trackers' checks
+    if conntrack_icmp.is_untracked(packet):
         packet.ctinfo = CtInfo.UNTRACKED
     elif arrives and _is_broken(node, packet):
-        packet.ctinfo = CtInfo.INVALID
-    elif _is_icmp_error(packet):
-        _relate(node, packet, now_ns)
+        pass
+    elif conntrack_icmp.is_error(packet):
+        conntrack_icmp.relate(node, packet, zones, now_ns)
     else:
-        _assign(node, packet, now_ns)
+        _assign(node, packet, own, zones, now_ns)
     return packet.ctinfo
 
 
+def zones_of(packet: Packet) -> tuple[int, int]:
+    """nf_ct_zone_tmpl: what a CT rule said, by direction."""
+    zone = packet.mark & 0xFFFF if packet.zone_is_mark else packet.zone
+    return (
+        zone if "original" in packet.zone_directions else 0,
+        zone if "reply" in packet.zone_directions else 0,
+    )
+
+
 def _is_broken(node: Node, packet: Packet) -> bool:
-    checks = node.setting("net.netfilter.nf_conntrack_checksum", 1)
-    return bool(checks) and packet.is_checksum_wrong()
-
-
-def tuple_of(packet: Packet) -> Tuple | None:
-    """The packet's own tuple; None if too little of its transport header is there."""
-    if packet.protocol in TRANSPORT_SIZES and not packet.has_transport:
-        return None
-    return Tuple(packet.protocol, packet.src, packet.sport, packet.dst, packet.dport)
-
-
-# ICMP.
-
-
-def _is_untracked_icmp(packet: Packet) -> bool:
-    return packet.protocol == ICMPV6 and packet.dport >> 8 in ICMPV6_UNTRACKED
-
-
-def _is_icmp_error(packet: Packet) -> bool:
-    kind = packet.dport >> 8
-    if packet.family == 4:
-        return packet.protocol == ICMP and kind in ICMP_ERRORS
-    return packet.protocol == ICMPV6 and kind < 128
-
-
-def _relate(node: Node, packet: Packet, now_ns: int) -> None:
-    """nf_conntrack_inet_error: an ICMP error belongs to the connection it quotes."""
-    packet.ctinfo = CtInfo.INVALID
-    quoted = quoted_packet(packet)
-    original = tuple_of(quoted) if quoted else None
-    wanted = original.inverted() if original else None
-    found = node.conntrack.find(wanted, now_ns) if wanted else None
-    if found is None:
-        return
-    connection, direction = found
-    if packet.dst != connection.tuples[direction].dst:
-        return  # an error to somebody who never sent what it quotes
-    packet.connection = connection
-    packet.ctinfo = CtInfo.RELATED if direction == ORIGINAL else CtInfo.RELATED_REPLY
-
-
-def quoted_packet(packet: Packet) -> Packet | None:
-    """What an ICMP error quotes, as a packet of its own; None if it is not one."""
-    inside = packet.payload[8:]
-    fixed = 20 if packet.family == 4 else 40
-    if len(inside) < fixed or inside[0] >> 4 != packet.family:
-        return None
-    quoted = Packet(bytes(packet.frame[:ETHER_SIZE]) + inside)
-    needed = 8 if quoted.is_icmp else 4  # nf_ct_get_tuple: no more than the ports
-    if quoted.transport.offset + needed > len(quoted.frame) or not quoted.is_first:
-        return None
-    quoted.is_quoted = True
-    quoted.is_partial = False  # Linux edits it as it would a finished one
-    return quoted
+    if not node.setting("net.netfilter.nf_conntrack_checksum", 1):
+        return False
+    return packet.is_crc_wrong() if packet.protocol == SCTP else packet.is_checksum_wrong()
 
 
 # Lookup.
 
 
-def _assign(node: Node, packet: Packet, now_ns: int) -> None:
+def _assign(node: Node, packet: Packet, own: Tuple, zones: tuple[int, int], now_ns: int) -> None:
     """resolve_normal_ct and nf_conntrack_handle_packet."""
-    packet.ctinfo = CtInfo.INVALID
-    own = tuple_of(packet)
-    if own is None:
-        return
-    found = node.conntrack.find(own, now_ns)
+    found = node.conntrack.find_in_zones(own, zones, now_ns)
     if found is None:
         mirror = own.inverted()
         if mirror is None:
             return
-        _check_room(node, now_ns)
-        found = Connection([own, mirror]), ORIGINAL
+        _make_room(node, now_ns)
+        tuples = [own._replace(zone=zones[ORIGINAL]), mirror._replace(zone=zones[REPLY])]
+        found = Connection(tuples), ORIGINAL
     connection, direction = found
     verdict = _handle(node, connection, direction, packet, now_ns)
     if verdict == conntrack_tcp.Verdict.RESTART:
         node.conntrack.remove(connection)
-        _assign(node, packet, now_ns)
+        _assign(node, packet, own, zones, now_ns)
         return
     if verdict == conntrack_tcp.Verdict.INVALID:
         return
+    if verdict == conntrack_tcp.Verdict.ACCEPT and node.accounts:
+        connection.counts[direction][0] += 1  # nf_ct_acct_update
+        connection.counts[direction][1] += packet.ip_length
     packet.connection = connection
     packet.ctinfo = _ctinfo(connection, direction)
     if direction == REPLY:
         connection.status |= Status.SEEN_REPLY
 
 
-def _check_room(node: Node, now_ns: int) -> None:
+def _make_room(node: Node, now_ns: int) -> None:
     most = node.setting("net.netfilter.nf_conntrack_max", 262144)
-    if most and node.conntrack.count(now_ns) >= most:
+    if not most or node.conntrack.count(now_ns) < most:
+        return
+    # Linux looks through eight buckets for one to drop; of a sparse table they are empty.
+    buckets = node.setting("net.netfilter.nf_conntrack_buckets", 262144)
+    if 16 * most < buckets or not node.conntrack.drop_early():
         raise dropped(Reason.CONNTRACK_FULL)
 
 
@@ -159,33 +121,51 @@ def direction_of(packet: Packet) -> int:
 def _handle(
     node: Node, connection: Connection, direction: int, packet: Packet, now_ns: int
 ) -> conntrack_tcp.Verdict:
-    if packet.protocol == TCP:
+    protocol = packet.protocol
+    if protocol == TCP:
         return _handle_tcp(node, connection, direction, packet, now_ns)
-    if packet.protocol == UDP:
-        return _handle_udp(node, connection, packet, now_ns)
+    if protocol == SCTP:
+        return _handle_sctp(node, connection, direction, packet, now_ns)
+    if protocol in conntrack_datagram.TIMEOUTS:
+        return _handle_datagram(node, connection, packet, now_ns)
     name, seconds = "generic", 600
     if packet.is_icmp:
-        queries = ICMP_QUERIES if packet.protocol == ICMP else ICMPV6_QUERIES
-        if connection.tuples[ORIGINAL].dport >> 8 not in queries:
+        if connection.tuples[ORIGINAL].dport >> 8 not in conntrack_icmp.QUERIES[protocol]:
             return conntrack_tcp.Verdict.INVALID
-        name, seconds = ("icmp" if packet.protocol == ICMP else "icmpv6"), 30
+        name, seconds = ("icmp" if protocol == ICMP else "icmpv6"), 30
     _refresh(connection, _timeout(node, name, seconds), now_ns)
     return conntrack_tcp.Verdict.ACCEPT
 
 
-def _handle_udp(
+def _handle_datagram(
     node: Node, connection: Connection, packet: Packet, now_ns: int
 ) -> conntrack_tcp.Verdict:
-    length = packet.word(packet.transport.offset + 4) if packet.payload_length >= 8 else 0
-    if not 8 <= length <= packet.payload_length:
+    if not conntrack_datagram.is_sound(packet):
         return conntrack_tcp.Verdict.INVALID
     if not connection.has(Status.CONFIRMED):
-        connection.stream_ns = now_ns + 2 * SECOND
-    timeout = _timeout(node, "udp", 30)
-    if connection.has(Status.SEEN_REPLY) and now_ns > connection.stream_ns:
-        timeout = _timeout(node, "udp", 120, "_stream")
+        connection.stream_ns = now_ns + conntrack_datagram.STREAM_AFTER
+    name, short, long = conntrack_datagram.TIMEOUTS[packet.protocol]
+    timeout, is_answered = _timeout(node, name, short), connection.has(Status.SEEN_REPLY)
+    if conntrack_datagram.is_stream(packet.protocol, is_answered, connection.stream_ns, now_ns):
+        timeout = _timeout(node, name, long, "_stream")
         connection.status |= Status.ASSURED
     _refresh(connection, timeout, now_ns)
+    return conntrack_tcp.Verdict.ACCEPT
+
+
+def _handle_sctp(
+    node: Node, connection: Connection, direction: int, packet: Packet, now_ns: int
+) -> conntrack_tcp.Verdict:
+    is_confirmed = connection.has(Status.CONFIRMED)
+    answer, is_established = conntrack_sctp.follow(connection.sctp, packet, direction, is_confirmed)
+    if is_established:
+        connection.status |= Status.ASSURED
+    if answer == conntrack_sctp.Answer.INVALID:
+        return conntrack_tcp.Verdict.INVALID
+    if answer == conntrack_sctp.Answer.IGNORE:
+        return conntrack_tcp.Verdict.IGNORE
+    name, seconds = conntrack_sctp.TIMEOUTS[connection.sctp.state]
+    _refresh(connection, _timeout(node, "sctp", seconds, f"_{name}"), now_ns)
     return conntrack_tcp.Verdict.ACCEPT
 
 
@@ -233,9 +213,9 @@ def _handle_tcp(
     if verdict == conntrack_tcp.Verdict.OUTSIDE:
         _shorten(node, connection, direction, header.segment, now_ns)
         return conntrack_tcp.Verdict.INVALID
-    if verdict == conntrack_tcp.Verdict.ACCEPT:
-        _after_tcp(node, connection, header.segment, before, settings, now_ns)
-    return verdict
+    if verdict != conntrack_tcp.Verdict.ACCEPT:
+        return verdict
+    return _after_tcp(node, connection, header.segment, before, settings, now_ns)
 
 
 def _shorten(
@@ -258,7 +238,7 @@ def _after_tcp(
     before: TcpState,
     settings: conntrack_tcp.Settings,
     now_ns: int,
-) -> None:
+) -> conntrack_tcp.Verdict:
     """Timeout and ASSURED."""
     state = connection.tcp.state
     timeout = conntrack_tcp.timeout_of(
@@ -267,14 +247,15 @@ def _after_tcp(
     if not connection.has(Status.SEEN_REPLY):
         if segment == Segment.RST:  # nothing was ever established
             node.conntrack.remove(connection)
-            return
+            return conntrack_tcp.Verdict.ACCEPT
         if segment == Segment.SYN and before == TcpState.SYN_SENT:
-            return  # repeating a SYN must not keep a mapping for ever
+            return conntrack_tcp.Verdict.IGNORE  # repeating a SYN must not keep a mapping for ever
         if state == TcpState.ESTABLISHED:  # picked up in its middle
             timeout = min(timeout, _tcp_timeout(node, *conntrack_tcp.UNACKNOWLEDGED))
     elif before in (TcpState.SYN_RECV, TcpState.ESTABLISHED) and state == TcpState.ESTABLISHED:
         connection.status |= Status.ASSURED
     _refresh(connection, timeout, now_ns)
+    return conntrack_tcp.Verdict.ACCEPT
 
 
 def _tcp_timeout(node: Node, name: str, seconds: int) -> int:
@@ -303,7 +284,7 @@ def confirm(node: Node, packet: Packet, now_ns: int) -> None:
     if direction_of(packet) == REPLY:  # a reset or an error about it: not what opened it
         return
     for own in connection.tuples:
-        if node.conntrack.find(own, now_ns):
+        if node.conntrack.find(own, connection.zones, now_ns):
             raise dropped(Reason.CONNTRACK_CLASH)
     connection.status |= Status.CONFIRMED
     connection.expires_ns = now_ns + connection.timeout_ns

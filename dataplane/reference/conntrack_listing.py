@@ -7,9 +7,9 @@ from dataplane.reference.conntrack_table import (
     Connection,
     ConntrackTable,
     Status,
-    Tuple,
 )
-from dataplane.reference.packet import ICMP, ICMPV6, TCP
+from dataplane.reference.conntrack_tuple import Tuple
+from dataplane.reference.packet import ICMP, ICMPV6, SCTP, TCP
 
 SECOND = 10**9
 
@@ -32,11 +32,17 @@ def _entry(connection: Connection, time_ns: int) -> ConntrackEntry:
         original=_tuple(own),
         reply=_tuple(connection.tuples[REPLY]),
         timeout=(connection.expires_ns - time_ns) // SECOND,
-        state=connection.tcp.state.name if own.protocol == TCP else "",
+        state=_state(connection, own.protocol),
         unreplied=not connection.has(Status.SEEN_REPLY),
         assured=connection.has(Status.ASSURED),
         mark=connection.mark,
     )
+
+
+def _state(connection: Connection, protocol: int) -> str:
+    if protocol == TCP:
+        return connection.tcp.state.name
+    return connection.sctp.state.name if protocol == SCTP else ""
 
 
 def _tuple(own: Tuple) -> ConntrackTuple:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
-from typing import NamedTuple
 
-from dataplane.node.state import Address
+from dataplane.reference.conntrack_sctp import SctpAssociation
+from dataplane.reference.conntrack_tuple import Tuple
 from dataplane.reference.conntrack_window import TcpConnection
-from dataplane.reference.packet import ICMP, ICMPV6
 
 
 class CtInfo(IntEnum):
@@ -34,32 +33,6 @@ class Status(IntFlag):
 
 
 NOTHING = Status(0)
-# An ICMP query's type to its answer's; the only ones that make connections.
-ICMP_ANSWERS = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17}
-ICMPV6_ANSWERS = {128: 129, 129: 128, 139: 140, 140: 139}
-
-
-class Tuple(NamedTuple):
-    """One direction.  ICMP: sport is the identifier, dport is type << 8 | code."""
-
-    protocol: int
-    src: Address
-    sport: int
-    dst: Address
-    dport: int
-
-    def inverted(self) -> "Tuple | None":
-        """The other direction; None for ICMP types that have none."""
-        if self.protocol not in (ICMP, ICMPV6):
-            return Tuple(self.protocol, self.dst, self.dport, self.src, self.sport)
-        answers = ICMP_ANSWERS if self.protocol == ICMP else ICMPV6_ANSWERS
-        answer = answers.get(self.dport >> 8)
-        if answer is None:
-            return None
-        other = answer << 8 | self.dport & 0xFF
-        return Tuple(self.protocol, self.dst, self.sport, self.src, other)
-
-
 ORIGINAL, REPLY = 0, 1
 
 
@@ -72,6 +45,12 @@ class Connection:
     expires_ns: int = 0
     stream_ns: int = 0  # UDP: a reply after this makes it a stream
     tcp: TcpConnection = field(default_factory=TcpConnection)
+    sctp: SctpAssociation = field(default_factory=SctpAssociation)
+    counts: list[list[int]] = field(default_factory=lambda: [[0, 0], [0, 0]])  # packets, bytes
+
+    @property
+    def zones(self) -> tuple[int, int]:
+        return self.tuples[ORIGINAL].zone, self.tuples[REPLY].zone
 
     def has(self, status: Status) -> bool:
         return bool(self.status & status)
@@ -83,33 +62,56 @@ class ConntrackTable:
     def __init__(self) -> None:
         self.connections: list[Connection] = []  # the newest last
         self.bound: list[Connection] = []  # NAT chose their source: the newest last
-        self._by_tuple: dict[Tuple, tuple[Connection, int]] = {}
+        self._by_tuple: dict[tuple[Tuple, int], Connection] = {}
 
-    def find(self, wanted: Tuple, now_ns: int) -> tuple[Connection, int] | None:
-        """The connection and the direction."""
-        found = self._by_tuple.get(wanted)
-        if found and found[0].expires_ns <= now_ns:
-            self.remove(found[0])
-            return None
-        return found
+    def find(
+        self, wanted: Tuple, zones: tuple[int, int], now_ns: int
+    ) -> tuple[Connection, int] | None:
+        """The connection and the direction, of a tuple in its own zone.  `zones` are those of the
+        two directions: what is found in a direction must be in that one's (nf_ct_key_equal)."""
+        # The reply was put in front: where a host talks to its own port, that one is found.
+        for direction in (REPLY, ORIGINAL):
+            found = self._by_tuple.get((wanted, direction))
+            if found and found.expires_ns <= now_ns:
+                self.remove(found)
+            elif found and zones[direction] == wanted.zone:
+                return found, direction
+        return None
+
+    def find_in_zones(
+        self, wanted: Tuple, zones: tuple[int, int], now_ns: int
+    ) -> tuple[Connection, int] | None:
+        """nf_conntrack_find_get: the tuple may be in the zone of either direction."""
+        for zone in dict.fromkeys(zones):
+            found = self.find(wanted._replace(zone=zone), zones, now_ns)
+            if found:
+                return found
+        return None
 
     def is_taken(self, wanted: Tuple, by_other_than: Connection, now_ns: int) -> bool:
         """nf_conntrack_tuple_taken.  Two that begin as one flow do not take from each other."""
-        found = self.find(wanted, now_ns)
+        found = self.find(wanted, by_other_than.zones, now_ns)
         return found is not None and found[0].tuples[ORIGINAL] != by_other_than.tuples[ORIGINAL]
 
     def add(self, connection: Connection) -> None:
         self.connections.append(connection)
-        # The reply goes in front: where a host talks to its own port, that one is found.
         for direction in (ORIGINAL, REPLY):
-            self._by_tuple[connection.tuples[direction]] = connection, direction
+            self._by_tuple[connection.tuples[direction], direction] = connection
 
     def remove(self, connection: Connection) -> None:
         if connection in self.connections:
             self.connections.remove(connection)
-            for each in set(connection.tuples):
-                del self._by_tuple[each]
+            for direction in (ORIGINAL, REPLY):
+                del self._by_tuple[connection.tuples[direction], direction]
         self.forget(connection)
+
+    def drop_early(self) -> bool:
+        """early_drop.  Linux takes those of eight buckets of its hash table; here it is the
+        oldest that is not assured."""
+        victim = next((one for one in self.connections if not one.has(Status.ASSURED)), None)
+        if victim is not None:
+            self.remove(victim)
+        return victim is not None
 
     def forget(self, connection: Connection) -> None:
         """It will never be confirmed, or is gone: its mapping is free again."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from _fastpath.reason import Verdict
 from dataplane.node.state import Address
-from dataplane.reference.conntrack import quoted_packet
+from dataplane.reference.conntrack_tuple import quoted_packet
 from dataplane.reference.engine import Place, Record
 from dataplane.reference.packet import ICMP, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.topology import Device, Host

@@ -11,8 +11,9 @@ from _fastpath.trace import EventKind, StepKind
 from dataplane.node.state import Address
 from dataplane.reference.checksum import checksum, pseudo_header
 from dataplane.reference.choice import Fields
-from dataplane.reference.conntrack import direction_of, quoted_packet
-from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, Status, Tuple
+from dataplane.reference.conntrack import direction_of
+from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, Status
+from dataplane.reference.conntrack_tuple import Tuple, quoted_packet
 from dataplane.reference.packet import ICMP, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
@@ -80,7 +81,7 @@ def _unique(
             if not _is_used(place, current, connection):
                 return current
         else:
-            known = _known_source(place, current, wanted)
+            known = _known_source(place, connection, current, wanted)
             if known and not _is_used(place, known, connection):
                 return known
     moved = _with_address(current, wanted.address, manip)
@@ -118,11 +119,11 @@ def _with_address(own: Tuple, address: Address | None, manip: int) -> Tuple:
     return own._replace(src=address) if manip == SOURCE else own._replace(dst=address)
 
 
-def _known_source(place: Place, own: Tuple, wanted: Range) -> Tuple | None:
+def _known_source(place: Place, connection: Connection, own: Tuple, wanted: Range) -> Tuple | None:
     """find_appropriate_src: the same source is already mapped into the range: use that."""
     for other in reversed(place.node.conntrack.bound):
         original = other.tuples[ORIGINAL]
-        is_same = original[:3] == own[:3]
+        is_same = original[:3] == own[:3] and other.zones[ORIGINAL] == connection.zones[ORIGINAL]
         if is_same and (not other.has(Status.CONFIRMED) or other.expires_ns > place.now_ns):
             mapped = _inverse(other.tuples[REPLY])
             candidate = own._replace(src=mapped.src, sport=mapped.sport)

@@ -4,7 +4,7 @@ from dataplane.node.local_routes import all_routes
 from dataplane.node.state import NodeState, Route, RoutingRule
 from dataplane.reference.conntrack_table import ConntrackTable
 from dataplane.reference.memory import HashlimitTable, RecentTable
-from dataplane.reference.tracking import tracks_connections
+from dataplane.reference.tracking import tracks_connections, tracks_dccp, uses_match
 
 DEFAULT_RULES = (
     RoutingRule(0, "local"),
@@ -36,6 +36,10 @@ class Node:
             4: tracks_connections(state.iptables),
             6: tracks_connections(state.ip6tables),
         }
+        self.accounts = self.setting("net.netfilter.nf_conntrack_acct", 0) > 0 or any(
+            uses_match(rules, "connbytes") for rules in (state.iptables, state.ip6tables)
+        )
+        self.tracks_dccp = tracks_dccp(state.kernel)
         self.conntrack = ConntrackTable()
         self.learned: dict[tuple[str, str], str] = {}  # (bridge, mac): port
         self.counters: dict[Rule, list[int]] = {}  # packets, bytes

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ETHER_SIZE = 14
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD  # EtherTypes
-ICMP, TCP, UDP, DCCP, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 33, 58, 132, 136
+ICMP, TCP, UDP, DCCP, GRE, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 33, 47, 58, 132, 136
 WITH_PORTS = frozenset((TCP, UDP, DCCP, SCTP, UDPLITE))
 HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION = 0, 43, 44, 51, 60
 EXTENSIONS = frozenset((HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION))
@@ -51,6 +51,10 @@ class Packet:
         self.mark = 0
         self.connection: Connection | None = None  # conntrack's, on the node where the packet is
         self.ctinfo: CtInfo | None = None  # None: conntrack has not seen it
+        # What a CT rule said of the connection to be: its zone, and the directions it holds for.
+        self.has_template = self.zone_is_mark = False
+        self.zone = 0
+        self.zone_directions: frozenset[str] = frozenset()
         self.has_sender = False  # a process of the node sent it, and has not let go of it
         self.is_quoted = False  # what an ICMP error holds of it
         self.is_prerouted = False  # it met PREROUTING at a bridge
@@ -68,6 +72,8 @@ class Packet:
     def forget(self) -> None:
         """What nf_reset_ct and skb_scrub_packet clear."""
         self.connection = self.ctinfo = self.bridge_port = None
+        self.has_template = self.zone_is_mark = False
+        self.zone, self.zone_directions = 0, frozenset()
         self.has_sender = self.is_prerouted = False
 
     # Ethernet.
@@ -372,6 +378,13 @@ class Packet:
         if self.protocol != ICMP:
             covered = self._pseudo_header() + covered
         return checksum(covered) != 0
+
+    def is_crc_wrong(self) -> bool:
+        """SCTP's checksum is there, whole, and was not left to a device (RFC 9260 6.8)."""
+        data = self.payload
+        if not self.has_transport or not self.is_whole or not any(data[8:12]):
+            return False
+        return crc32c(data[:8] + bytes(4) + data[12:]) != int.from_bytes(data[8:12], "little")
 
     def word(self, at: int) -> int:
         return int.from_bytes(self.frame[at : at + 2])

@@ -4,6 +4,8 @@ nf_ct_netns_get's callers: a rule that looks at connections or translates.  A na
 such a rule does not track, and then meets no packet either (measured on 6.18).
 """
 
+import re
+
 from dataplane.node.iptables import Rule, Ruleset
 
 # What makes the kernel track connections: these register conntrack's hooks when loaded.
@@ -41,3 +43,19 @@ def _needs_conntrack(rule: Rule) -> bool:
     if target is None or target.name not in TRACKING_TARGETS:
         return False
     return {option.name for option in target.options} != {"--notrack"}
+
+
+def uses_match(rules: Ruleset, name: str) -> bool:
+    return any(
+        match.name == name
+        for table in rules.tables.values()
+        for chain in table.chains.values()
+        for rule in chain.rules
+        for match in rule.matches
+    )
+
+
+def tracks_dccp(kernel: str) -> bool:
+    """Linux forgot about DCCP with 6.16; before that it followed its ports.  "" is the newest."""
+    version = re.match(r"(\d+)\.(\d+)", kernel)
+    return version is not None and (int(version[1]), int(version[2])) < (6, 16)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from _fastpath.conntrack_sctp import SctpState
 from _fastpath.conntrack_tcp import TcpState
 from _fastpath.packet import Proto
 from _fastpath.state import CtStatus
+from dataplane.image import dtypes
 from dataplane.image.image import Image
 from dataplane.image.state import State
 from dataplane.node.iptables import Ruleset
@@ -65,8 +67,7 @@ def connections(image: Image, state: State, node: str, now_ns: int) -> Iterator[
     rows = state.arrays["connections"]
     number = image.names.nodes.index(node)
     alive = (
-        (rows["in_use"] != 0)
-        & (rows["status"] & CtStatus.IPS_CONFIRMED != 0)
+        (rows["status"] & CtStatus.IPS_CONFIRMED != 0)
         & (rows["expires_ns"] > np.uint64(now_ns))
         & (rows["original"]["node"] == number)
     )
@@ -90,15 +91,20 @@ def _entry(row: Any, now_ns: int) -> ConntrackEntry:
         original=_tuple(row["original"], protocol),
         reply=_tuple(row["reply"], protocol),
         timeout=(int(row["expires_ns"]) - now_ns) // SECOND_NS,
-        state=_tcp_state(int(row["tcp"]["state"])) if protocol == Proto.PROTO_TCP else "",
+        state=_protocol_state(row, protocol),
         unreplied=not status & CtStatus.IPS_SEEN_REPLY,
         assured=bool(status & CtStatus.IPS_ASSURED),
         mark=int(row["mark"]),
     )
 
 
-def _tcp_state(number: int) -> str:
-    return str(TcpState(number).name.removeprefix("TCP_"))
+def _protocol_state(row: Any, protocol: int) -> str:
+    if protocol == Proto.PROTO_TCP:
+        return str(TcpState(int(row["tcp"]["state"])).name.removeprefix("TCP_"))
+    if protocol == Proto.PROTO_SCTP:
+        sctp = np.frombuffer(row["tcp"].tobytes(), dtypes.SCTP, 1)[0]
+        return str(SctpState(int(sctp["state"])).name.removeprefix("SCTP_"))
+    return ""
 
 
 def _tuple(row: Any, protocol: int) -> ConntrackTuple:

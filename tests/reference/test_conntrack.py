@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from _fastpath.reason import Reason, Verdict
-from dataplane.reference.conntrack_table import Tuple
+from dataplane.reference.conntrack_tuple import Tuple
 from tests import frames as fr
 from tests.reference.one_node import (
     CLIENT,
@@ -160,7 +160,16 @@ def test_timeouts_are_settings():
         (1, b"\x2a\x00" + bytes(6), 5),  # no such type
         (1, b"\x08\x00", 5),  # cut off
         (47, bytes(8), 2),
-        (132, (1000).to_bytes(2) + (80).to_bytes(2) + bytes(8), 2),
+        (132, fr.sctp(1000, 80, fr.sctp_init(7), vtag=0), 2),
+        (132, fr.sctp(1000, 80, fr.sctp_init(7), vtag=0, is_summed=True)[:-1] + b"x", 5),
+        (132, fr.sctp(1000, 80, b"\x00\x03\x00\x04"), 5),  # DATA opens nothing
+        (132, (1000).to_bytes(2) + (80).to_bytes(2) + bytes(8), 5),  # no chunk
+        (136, bytes(4) + b"\0\x08\x12\x34", 2),
+        (136, bytes(4) + b"\0\x07\x12\x34", 5),  # covers less than its header
+        (136, bytes(4) + b"\0\x08\0\0", 5),  # no checksum
+        (47, b"\x00\x01\x88\x0b" + bytes(4), 2),  # PPTP
+        (47, b"\x00\x01\x08\x00" + bytes(4), 5),
+        (33, bytes(12), 2),
         (132, bytes(4), 5),
         (6, fr.tcp(CLIENT, 1, SERVER, 2)[:18], 5),
         (17, fr.udp(CLIENT, 1, SERVER, 2)[:4] + b"\0\x07\0\0", 5),  # shorter than its header

@@ -1,0 +1,15 @@
+# UDP, UDPLITE and GRE in conntrack: two timeouts, the longer for what is answered.
+from libc.stdint cimport uint64_t
+
+from _fastpath.image cimport node_t
+from _fastpath.packet cimport packet_t
+from _fastpath.state cimport connection_t
+
+# udp_error, udplite_error: lengths.
+cdef bint udp_header_is_valid(const packet_t* packet) noexcept nogil
+cdef bint udplite_header_is_valid(const packet_t* packet) noexcept nogil
+cdef void datagram_begin(const node_t* node, connection_t* connection,
+                         uint64_t now_ns) noexcept nogil
+# nf_conntrack_udp_packet, _udplite_packet, _gre_packet; seconds that the connection lives on.
+cdef uint64_t datagram_packet(const node_t* node, connection_t* connection,
+                              uint64_t now_ns) noexcept nogil
