@@ -93,6 +93,8 @@ cdef check_connections(array):
     fields = array.dtype.fields
     for name, offset in offsets.items():
         outer, _, inner = name.partition(".")
+        if outer not in fields:
+            raise ValueError(f"connections: {outer} expected")
         found = fields[outer][1] + (fields[outer][0].fields[inner][1] if inner else 0)
         if found != offset:
             raise ValueError(f"connections: {name} at {found}, but {offset} expected")

@@ -90,6 +90,13 @@ cpdef enum MatchKind:
     # its connection
     MATCH_CONNTRACK_FIRST = 100
     MATCH_CONNTRACK = 100   # a: states (CtState bits); b: status bits; see match_conntrack.pyx
+    MATCH_CTPROTO = 101     # a: the protocol.  flags of these: 1 the rule asks for a state too
+    MATCH_CTADDRESS = 102   # a: words of address and mask; b: CtSide
+    MATCH_CTPORT = 103      # a-b; c: CtSide
+    MATCH_CTEXPIRE = 104    # a-b seconds left
+    MATCH_CTDIR = 105       # a: direction
+    MATCH_CONNMARK = 106    # (connection's mark & b) == a
+    MATCH_CONNBYTES = 107   # a: words of first and last; b: ConnbytesMode; c: directions, 1 and 2
     # what the rule remembers, chance, the time
     MATCH_MEMORY_FIRST = 140
     MATCH_STATISTIC_RANDOM = 140    # 31-bit threshold a
@@ -109,6 +116,17 @@ cpdef enum CtState:         # bits of -m conntrack --ctstate
     CTSTATE_UNTRACKED = 16
     CTSTATE_SNAT = 32
     CTSTATE_DNAT = 64
+
+cpdef enum CtSide:
+    CT_ORIGINAL_SRC = 0
+    CT_ORIGINAL_DST = 1
+    CT_REPLY_SRC = 2
+    CT_REPLY_DST = 3
+
+cpdef enum ConnbytesMode:   # enum xt_connbytes_what
+    CONNBYTES_PACKETS = 0
+    CONNBYTES_BYTES = 1
+    CONNBYTES_AVERAGE = 2
 
 cpdef enum AddrtypeFlag:
     ADDRTYPE_INVERT_SOURCE = 1
@@ -172,6 +190,7 @@ cpdef enum TargetKind:
     TARGET_SNAT = 11
     TARGET_MASQUERADE = 12
     TARGET_REDIRECT = 13
+    TARGET_CT = 40          # a: zone; b: directions, 1 and 2; flags: 1 the zone is the mark
 
 cpdef enum RejectWith:
     REJECT_ICMP = 0         # type in bits 8-15, code in bits 0-7 of the target's b

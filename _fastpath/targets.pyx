@@ -1,12 +1,13 @@
 """What a rule's target does.  Specified by dataplane.reference.targets."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from _fastpath.address cimport addr_t
 from _fastpath.forwarding cimport select_address
 from _fastpath.image cimport (
     RANGE_MAP_IPS,
     TARGET_ACCEPT,
+    TARGET_CT,
     TARGET_DNAT,
     TARGET_DROP,
     TARGET_MARK,
@@ -74,6 +75,16 @@ cdef void set_mark(walk_t* walk, const target_t* target) noexcept nogil:
     walk.packet.mark = mark
 
 
+cdef void set_template(packet_t* packet, const target_t* target) noexcept nogil:
+    """xt_CT.c, xt_ct_target: the first word counts."""
+    if packet.is_tracked or packet.has_template:
+        return
+    packet.has_template = 1
+    packet.zone = <uint16_t>target.a
+    packet.zone_directions = <uint8_t>target.b
+    packet.zone_is_mark = <uint8_t>(target.flags & 1)
+
+
 cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
     cdef const target_t* target = &walk.image.targets[rule.target]
     if rule.kind == TARGET_ACCEPT:
@@ -87,8 +98,11 @@ cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
     if rule.kind == TARGET_REJECT:
         walk.reason = NETFILTER_REJECT
         return WALK_REJECT
+    if rule.kind == TARGET_CT:
+        set_template(walk.packet, target)
+        return -1
     if rule.kind == TARGET_NOTRACK:
-        if not walk.packet.is_tracked:
+        if not walk.packet.is_tracked and not walk.packet.has_template:
             walk.packet.is_tracked = 1
             walk.packet.ctinfo = CT_UNTRACKED
         return -1

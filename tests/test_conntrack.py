@@ -173,7 +173,47 @@ def conversations(draw):
 settings_of_a_node = st.fixed_dictionaries(
     {}, optional={f"net.netfilter.{name}": st.sampled_from(of) for name, of in SETTINGS.items()}
 )
-rule_sets = st.sampled_from([
+# Each drops what it matches, so a difference is seen.
+MATCHES = [
+    "conntrack --ctproto 6", "conntrack ! --ctproto 6", "conntrack --ctorigsrc 10.0.0.0/24",
+    "conntrack ! --ctorigdst 10.0.1.2/32", "conntrack --ctreplsrc 10.0.0.0/24",
+    "conntrack --ctstate INVALID,NEW --ctrepldst 10.0.0.2/32", "conntrack --ctorigsrcport 1000",
+    "conntrack ! --ctorigdstport 80:90", "conntrack --ctreplsrcport 80",
+    "conntrack --ctstate INVALID --ctrepldstport 1001:1002", "conntrack --ctexpire 1:100",
+    "conntrack ! --ctexpire 0", "conntrack --ctdir ORIGINAL", "conntrack --ctdir REPLY",
+    "conntrack --ctstatus CONFIRMED --ctdir REPLY", "conntrack ! --ctstatus NONE",
+    "connmark --mark 0x0/0xff", "connmark ! --mark 0x0",
+    "connbytes --connbytes 2:3 --connbytes-mode packets --connbytes-dir both",
+    "connbytes --connbytes 60: --connbytes-mode bytes --connbytes-dir original",
+    "connbytes ! --connbytes 30:41 --connbytes-mode avgpkt --connbytes-dir reply",
+]  # fmt: skip
+ZONES = [
+    "--zone 5", "--zone-orig 5", "--zone-reply 7", "--zone mark", "--notrack", "--ctevents new",
+    "--zone-orig mark", "--helper ftp",
+]  # fmt: skip
+
+
+@st.composite
+def matching_rule_sets(draw):
+    """Rules that look at connections, some of which are in zones of their own."""
+    raw = [
+        f"PREROUTING -i {device} -j CT {draw(st.sampled_from(ZONES))}"
+        for device in draw(st.sampled_from(["", "a", "ab", "b"]))
+    ]
+    if raw:
+        raw.insert(draw(st.integers(0, len(raw))), "PREROUTING -i a -j MARK --set-xmark 0x10005")
+        raw += draw(
+            st.sampled_from(
+                [[], ["PREROUTING -m conntrack --ctstate NEW -j DROP"], ["PREROUTING -j NOTRACK"]]
+            )
+        )
+    drops = draw(st.lists(st.sampled_from(MATCHES), max_size=3))
+    text = nat() if draw(st.booleans()) else nat("POSTROUTING -o b -j MASQUERADE")
+    text += table("raw", *raw) if raw else ""
+    return text + table("filter", *(f"FORWARD -m {match} -j DROP" for match in drops))
+
+
+rule_sets = matching_rule_sets() | st.sampled_from([
     nat(),
     nat("POSTROUTING -o b -j MASQUERADE"),
     nat("PREROUTING -d 10.0.1.2/32 -p tcp --dport 80 -j DNAT --to-destination 10.0.1.2:8080"),

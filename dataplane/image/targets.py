@@ -49,10 +49,30 @@ def _modelled(target: Target, family: int) -> tuple[int, Row]:
         return TargetKind.TARGET_MARK, _mark(options)
     if target.name == "REJECT":
         return TargetKind.TARGET_REJECT, _reject(options, family)
+    if target.name == "CT" and "--notrack" not in options:
+        return TargetKind.TARGET_CT, _ct(options)
     if target.name == "NOTRACK" or (target.name == "CT" and set(options) == {"--notrack"}):
         return TargetKind.TARGET_NOTRACK, EMPTY
     kind, address_option, port_option = TRANSLATIONS[target.name]
     return kind, _range(options, address_option, port_option)
+
+
+ZONES = {"--zone": 3, "--zone-orig": 1, "--zone-reply": 2}  # the directions that it holds for
+
+
+def _ct(options: dict[str, Option]) -> Row:
+    """A zone.  Events are reported to nobody."""
+    zones = {name: option for name, option in options.items() if name in ZONES}
+    if set(options) - set(zones) - {"--ctevents", "--expevents"} or len(zones) > 1:
+        raise KeyError("a helper, a timeout policy, or two zones")
+    for name, option in zones.items():
+        if option.values[0] == "mark":
+            return (ZERO, ZERO, 0, ZONES[name], 0, 0, 1)
+        zone = int(option.values[0])
+        if not 0 <= zone <= 65535:
+            raise ValueError(zone)
+        return (ZERO, ZERO, zone, ZONES[name], 0, 0, 0)
+    return EMPTY
 
 
 def _mark(options: dict[str, Option]) -> Row:

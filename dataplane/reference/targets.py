@@ -39,14 +39,31 @@ def _mark(place: Place, options: Options, packet: Packet) -> str:
     return CONTINUE
 
 
+ZONES = {
+    "--zone": frozenset(["original", "reply"]),
+    "--zone-orig": frozenset(["original"]),
+    "--zone-reply": frozenset(["reply"]),
+}
+
+
 def _ct(place: Place, options: Options, packet: Packet) -> str:
-    if set(options) != {"--notrack"}:
+    """xt_CT.c: the first word counts.  Events are reported to nobody."""
+    if set(options) == {"--notrack"}:
+        return _notrack(place, options, packet)
+    zones = [name for name in options if name in ZONES]
+    if set(options) - set(zones) - {"--ctevents", "--expevents"} or len(zones) > 1:
         raise unknown(Reason.TARGET_UNMODELLED)
-    return _notrack(place, options, packet)
+    if packet.ctinfo is None and not packet.has_template:
+        packet.has_template = True
+        for name in zones:
+            value = _value(options, name)
+            packet.zone_is_mark, packet.zone_directions = value == "mark", ZONES[name]
+            packet.zone = 0 if packet.zone_is_mark else int(value)
+    return CONTINUE
 
 
 def _notrack(place: Place, options: Options, packet: Packet) -> str:
-    if packet.ctinfo is None:  # "Previously seen (loopback)?  Ignore."
+    if packet.ctinfo is None and not packet.has_template:  # "Previously seen (loopback)?  Ignore."
         packet.ctinfo = CtInfo.UNTRACKED
     return CONTINUE
 
