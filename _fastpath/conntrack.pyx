@@ -19,6 +19,7 @@ from _fastpath.conntrack_datagram cimport (
     datagram_begin,
     datagram_packet,
     udp_header_is_valid,
+    udplite_is_broken,
     udplite_header_is_valid,
 )
 from _fastpath.conntrack_icmp cimport (
@@ -128,12 +129,15 @@ cdef bint opens(const node_t* node, const packet_t* packet,
 
 cdef inline bint is_verified(uint8_t proto) noexcept nogil:
     """Whose checksums conntrack looks at; the others' trackers do not."""
-    return (proto == PROTO_TCP or proto == PROTO_UDP or is_icmp(proto) or proto == PROTO_SCTP)
+    return (proto == PROTO_TCP or proto == PROTO_UDP or is_icmp(proto) or proto == PROTO_SCTP
+            or proto == PROTO_UDPLITE)
 
 
 cdef bint is_broken(packet_t* packet) noexcept nogil:
     if packet.proto == PROTO_SCTP:
         return sctp_is_broken(packet)
+    if packet.proto == PROTO_UDPLITE:
+        return udplite_is_broken(packet)
     return packet_checksum(packet) == CHECKSUM_WRONG
 
 

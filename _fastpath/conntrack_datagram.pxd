@@ -8,6 +8,8 @@ from _fastpath.state cimport connection_t
 # udp_error, udplite_error: lengths.
 cdef bint udp_header_is_valid(const packet_t* packet) noexcept nogil
 cdef bint udplite_header_is_valid(const packet_t* packet) noexcept nogil
+# udplite_error: the checksum over what it covers.
+cdef bint udplite_is_broken(const packet_t* packet) noexcept nogil
 cdef void datagram_begin(const node_t* node, connection_t* connection,
                          uint64_t now_ns) noexcept nogil
 # nf_conntrack_udp_packet, _udplite_packet, _gre_packet; seconds that the connection lives on.

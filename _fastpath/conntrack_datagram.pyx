@@ -2,6 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
+from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_pseudo
 from _fastpath.packet cimport (
     ETHER_SIZE,
     PROTO_GRE,
@@ -34,6 +35,18 @@ cdef bint udplite_header_is_valid(const packet_t* packet) noexcept nogil:
     if coverage and (coverage < 8 or packet.l4 + coverage > ETHER_SIZE + packet.ip_length):
         return False
     return load16(header + 6) != 0
+
+
+cdef bint udplite_is_broken(const packet_t* packet) noexcept nogil:
+    """Linux takes UDP's number for the pseudo-header, where RFC 3828 has UDPLITE's: what is right
+    is wrong to it (v6.18, udplite_error)."""
+    cdef uint32_t size = ETHER_SIZE + packet.ip_length - packet.l4
+    cdef uint32_t coverage = load16(packet.frame + packet.l4 + 4)
+    if packet.is_fragment or packet.l4 + size > packet.size:
+        return False
+    return checksum_finish(checksum_add(
+        checksum_pseudo(packet.src, packet.dst, PROTO_UDP, size), packet.frame + packet.l4,
+        coverage if coverage else size)) != 0
 
 
 cdef void datagram_begin(const node_t* node, connection_t* connection,

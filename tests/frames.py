@@ -62,6 +62,15 @@ def udp(
     return summed(src, dst, 17, head + payload, 6, partial)
 
 
+def udplite(
+    src: object, sport: int, dst: object, dport: int, payload: bytes = b"", covers: int = 0
+) -> bytes:
+    """With the checksum that Linux' conntrack takes for the right one: UDP's pseudo-header."""
+    body = struct.pack(">HHHH", sport, dport, covers, 0) + payload
+    head = pseudo_header(ip_address(str(src)), ip_address(str(dst)), 17, len(body))
+    return body[:6] + checksum(head + body[: covers or len(body)]).to_bytes(2) + body[8:]
+
+
 def sctp_init(tag: int, kind: int = 1) -> bytes:
     """An INIT (1) or INIT ACK (2) chunk."""
     return bytes([kind, 0, 0, 20]) + tag.to_bytes(4) + bytes(12)

@@ -17,7 +17,7 @@ from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, CtI
 from dataplane.reference.conntrack_tuple import Tuple, tuple_of
 from dataplane.reference.conntrack_window import Header, Segment, TcpConnection, TcpState
 from dataplane.reference.node import Node
-from dataplane.reference.packet import ICMP, SCTP, TCP, Packet
+from dataplane.reference.packet import ICMP, SCTP, TCP, UDPLITE, Packet
 from dataplane.reference.steps import dropped
 
 SECOND = 10**9
@@ -61,6 +61,8 @@ def zones_of(packet: Packet) -> tuple[int, int]:
 def _is_broken(node: Node, packet: Packet) -> bool:
     if not node.setting("net.netfilter.nf_conntrack_checksum", 1):
         return False
+    if packet.protocol == UDPLITE:
+        return conntrack_datagram.is_broken(packet)
     return packet.is_crc_wrong() if packet.protocol == SCTP else packet.is_checksum_wrong()
 
 

@@ -3,6 +3,7 @@
 nf_conntrack_proto_udp.c and nf_conntrack_proto_gre.c, v6.18.
 """
 
+from dataplane.reference.checksum import checksum, pseudo_header
 from dataplane.reference.packet import GRE, UDP, UDPLITE, Packet
 
 SECOND = 10**9
@@ -20,6 +21,19 @@ def is_sound(packet: Packet) -> bool:
     if packet.protocol == UDP:
         return 8 <= length <= packet.payload_length
     return packet.word(at + 6) != 0 and (length == 0 or 8 <= length <= packet.payload_length)
+
+
+def is_broken(packet: Packet) -> bool:
+    """udplite_error: the checksum over what it covers.
+
+    Linux takes UDP's number for the pseudo-header, where RFC 3828 has UDPLITE's: what is right
+    is wrong to it (v6.18).
+    """
+    data = packet.payload
+    if len(data) < 8 or packet.is_fragment or not packet.is_whole or not is_sound(packet):
+        return False
+    covered = data[: int.from_bytes(data[4:6]) or len(data)]
+    return checksum(pseudo_header(packet.src, packet.dst, UDP, len(data)) + covered) != 0
 
 
 def is_stream(protocol: int, is_answered: bool, stream_ns: int, now_ns: int) -> bool:

@@ -81,7 +81,7 @@ def test_rows_of_ipv6(spec, row):
     [
         "-j SNAT --to-source 10.0.0.1-10.0.0.9",  # a range of addresses
         "-j NETMAP --to 10.0.0.0/24",
-        "-j CT --zone 1",
+        "-j CT --helper ftp",
         "-j CONNMARK --save-mark",
         "-p tcp -j TCPMSS --clamp-mss-to-pmtu",
         "-j SET --add-set x src",

@@ -164,7 +164,8 @@ def test_timeouts_are_settings():
         (132, fr.sctp(1000, 80, fr.sctp_init(7), vtag=0, is_summed=True)[:-1] + b"x", 5),
         (132, fr.sctp(1000, 80, b"\x00\x03\x00\x04"), 5),  # DATA opens nothing
         (132, (1000).to_bytes(2) + (80).to_bytes(2) + bytes(8), 5),  # no chunk
-        (136, bytes(4) + b"\0\x08\x12\x34", 2),
+        (136, fr.udplite(CLIENT, 1, SERVER, 2), 2),
+        (136, bytes(4) + b"\0\x08\x12\x34", 5),
         (136, bytes(4) + b"\0\x07\x12\x34", 5),  # covers less than its header
         (136, bytes(4) + b"\0\x08\0\0", 5),  # no checksum
         (47, b"\x00\x01\x88\x0b" + bytes(4), 2),  # PPTP

@@ -81,7 +81,7 @@ def test_policy_drop():
             Reason.TARGET_UNMODELLED,
         ),
         (["FORWARD -m cpu --cpu 1 -j MARK --set-mark 1"], Reason.MATCH_UNMODELLED),
-        (["FORWARD -j CT --zone 1"], Reason.TARGET_UNMODELLED),
+        (["FORWARD -j CT --helper ftp"], Reason.TARGET_UNMODELLED),
     ],
 )
 def test_what_is_not_modelled_ends_the_walk_where_it_decides(rules, reason):
