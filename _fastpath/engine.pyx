@@ -9,6 +9,7 @@ from libc.string cimport memset
 
 from _fastpath.image cimport (
     address_t,
+    classifier_t,
     device_t,
     fdb_t,
     hook_t,
@@ -18,6 +19,8 @@ from _fastpath.image cimport (
     match_t,
     neighbour_t,
     node_t,
+    pattern_key_t,
+    pattern_t,
     range_t,
     route_t,
     rule_t,
@@ -143,6 +146,12 @@ cdef class Engine:
         cdef const target_t[::1] targets = arrays["targets"]
         cdef const interface_t[::1] interfaces = arrays["interfaces"]
         cdef const range_t[::1] ranges = arrays["ranges"]
+        cdef const uint32_t[::1] rule_classifiers = arrays["rule_classifiers"]
+        cdef const classifier_t[::1] classifiers = arrays["classifiers"]
+        cdef const pattern_t[::1] patterns = arrays["patterns"]
+        cdef const uint32_t[::1] pattern_slots = arrays["pattern_slots"]
+        cdef const pattern_key_t[::1] pattern_keys = arrays["pattern_keys"]
+        cdef const uint32_t[::1] classifier_rules = arrays["classifier_rules"]
         cdef const uint32_t[::1] words = arrays["words"]
         self.image.nodes = &nodes[0]
         self.image.hooks = &hooks[0]
@@ -151,6 +160,12 @@ cdef class Engine:
         self.image.targets = &targets[0]
         self.image.interfaces = &interfaces[0]
         self.image.ranges = &ranges[0]
+        self.image.rule_classifiers = &rule_classifiers[0]
+        self.image.classifiers = &classifiers[0]
+        self.image.patterns = &patterns[0]
+        self.image.pattern_slots = &pattern_slots[0]
+        self.image.pattern_keys = &pattern_keys[0]
+        self.image.classifier_rules = &classifier_rules[0]
         self.image.words = &words[0]
         self.image.node_count = <uint32_t>nodes.shape[0]
         self.image.rule_count = <uint32_t>rules.shape[0]

@@ -239,6 +239,25 @@ cdef struct match_t:
     uint8_t flags           # extension's own
     uint8_t padding
 
+# The index of a long chain: which of its rules may match a packet.
+cdef struct classifier_t:
+    uint32_t pattern_start, pattern_count   # sorted by their first rule
+    uint32_t end            # the row that closes the chain
+
+# Rules that look at the same bits of a packet.
+cdef struct pattern_t:
+    addr_t src_mask, dst_mask
+    uint32_t first_rule, last_rule
+    uint32_t slot_start, slot_mask  # of its hash table
+    uint8_t has_proto
+    uint8_t has_dport
+    uint8_t padding[6]
+
+# Rules of a pattern that look for the same values, in classifier_rules, in order.
+cdef struct pattern_key_t:
+    uint64_t hash
+    uint32_t start, count
+
 cdef struct target_t:
     addr_t address_min, address_max     # host order
     uint32_t a, b
@@ -380,6 +399,12 @@ cdef struct image_t:
     const target_t* targets
     const interface_t* interfaces
     const range_t* ranges
+    const uint32_t* rule_classifiers    # (rules,) its chain's classifier + 1; 0 = none
+    const classifier_t* classifiers
+    const pattern_t* patterns
+    const uint32_t* pattern_slots   # key + 1; 0 = free
+    const pattern_key_t* pattern_keys
+    const uint32_t* classifier_rules
     const uint32_t* words           # longer arguments of matches and targets
     const int32_t* fibs             # roots of tries, in rule order
     const lpm_node_t* lpm

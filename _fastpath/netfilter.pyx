@@ -9,6 +9,7 @@ target runs.
 from libc.stdint cimport uint8_t, uint64_t
 
 from _fastpath.address cimport addr_in
+from _fastpath.classifier cimport next_candidate
 from _fastpath.image cimport (
     INVERT_DST,
     INVERT_FRAGMENT,
@@ -100,6 +101,7 @@ cdef int table_walk(walk_t* walk, const hook_t* hook, uint32_t* rule) noexcept n
     way.depth = 0
     way.at = hook.entry
     while True:
+        way.at = next_candidate(walk, way.at)
         rule[0] = way.at
         outcome = YES
         if not rules[way.at].is_policy:

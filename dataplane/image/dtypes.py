@@ -99,6 +99,16 @@ TARGET = np.dtype(
     align=True,
 )  # fmt: skip
 
+CLASSIFIER = np.dtype([("pattern_start", "u4"), ("pattern_count", "u4"), ("end", "u4")])
+PATTERN = np.dtype(
+    [
+        ("src_mask", ADDR), ("dst_mask", ADDR), ("first_rule", "u4"), ("last_rule", "u4"),
+        ("slot_start", "u4"), ("slot_mask", "u4"), ("has_proto", "u1"), ("has_dport", "u1"),
+        ("padding", "u1", (6,)),
+    ],
+    align=True,
+)  # fmt: skip
+PATTERN_KEY = np.dtype([("hash", "u8"), ("start", "u4"), ("count", "u4")])
 INTERFACE = np.dtype([("name", "u8", (2,)), ("mask", "u8", (2,))], align=True)
 RANGE = np.dtype([("low", "u2"), ("high", "u2")])
 LPM_NODE = np.dtype([("child", "i4", (2,)), ("value", "i4")])

@@ -5,7 +5,7 @@ Immutable: it can be saved, compared, mapped by many workers and printed in a de
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -17,6 +17,7 @@ from _fastpath.state import CtInfo
 from _fastpath.trace import Generated, StepKind
 from dataplane.errors import TableError
 from dataplane.image import dtypes, encode, link_layer
+from dataplane.image.classifier import Chain, classifier_arrays
 from dataplane.image.devices import Devices, address_row, assemble_devices
 from dataplane.image.forwarding import RouteName, RouteTables, assemble_routes
 from dataplane.image.memory import MemoryRows, memory_rows
@@ -138,6 +139,8 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
     fdb = link_layer.fdb_rows(devices, nodes)
     memory = memory_rows(rules.pools.memories, rules.pools.words)
     arrays = _rule_arrays(rules) | _route_arrays(routes)
+    chains = list(_chains(arrays["rules"], rules.names))
+    arrays |= classifier_arrays(arrays["rules"], arrays["matches"], chains)
     arrays |= _link_arrays(devices, fdb, neighbours)
     _node_arrays(arrays, nodes, devices, rules, routes, warn)
     _device_arrays(arrays, nodes, devices, fdb, neighbours)
@@ -170,6 +173,14 @@ def _rule_arrays(rules: RuleTables) -> dict[str, Array]:
         "ranges": _array(list(rules.pools.ranges), dtypes.RANGE),
         "words": np.array(rules.pools.words or [0], np.uint32),
     }
+
+
+def _chains(rules: Array, names: list[RuleName]) -> Iterator[Chain]:
+    """Each is closed by a row that is a policy's."""
+    start = 0
+    for end in np.flatnonzero(rules["is_policy"]).tolist():
+        yield Chain(start, end, names[end].family)
+        start = end + 1
 
 
 def _route_arrays(routes: RouteTables) -> dict[str, Array]:
