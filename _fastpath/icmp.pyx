@@ -17,6 +17,8 @@ from _fastpath.packet cimport (
     TCP_FIN,
     TCP_RST,
     TCP_SYN,
+    ether_dst,
+    is_group_mac,
     load32,
     load48,
     packet_checksum,
@@ -85,6 +87,8 @@ cdef bint icmp_may_answer(const packet_t* packet) noexcept nogil:
     # The first byte is enough to tell its type.
     cdef bint has_type = packet_holds(packet, packet.thoff, 1) == 1
     cdef uint8_t type = packet.frame[packet.thoff] if has_type else 0
+    if is_group_mac(ether_dst(packet)):
+        return False                    # pkt_type: it was not for this host alone
     if packet.family == 4:
         if not packet.is_first:
             return False

@@ -62,6 +62,9 @@ cdef int place_match(walk_t* walk, const match_t* match) noexcept nogil:
     if match.kind == MATCH_MARK:
         return ((walk.packet.mark & match.b) == match.a) ^ match.invert
     if match.kind == MATCH_NEVER:
-        # Owner and the like: a forwarded packet has no socket; of a local one nothing is known.
-        return UNDECIDED if walk.packet.is_local else NO ^ match.invert
+        # Owner: a forwarded packet has no socket; what the kernel itself says belongs to no user
+        # and no group; of what a process sends nothing is known.
+        if walk.packet.is_local and (match.a or not walk.packet.is_made):
+            return UNDECIDED
+        return NO ^ match.invert
     return UNDECIDED

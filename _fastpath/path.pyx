@@ -275,6 +275,8 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     cdef bint is_ipv6 = packet.family == 6
     cdef uint32_t mtu = walk.image.devices[way.device].mtu
     packet.route = route
+    if walk.image.devices[device].is_ether and is_group_mac(ether_dst(packet)):
+        return drop(walk, OTHER_HOST)           # pkt_type: not for this host alone
     if packet.ttl <= 1:
         return answered(walk, icmp_error(
             walk, GENERATED_ICMP_TIME_EXCEEDED, 3 if is_ipv6 else 11, 0, 0), TTL_EXPIRED)

@@ -52,7 +52,8 @@ def _is_unmodelled6(option: Option) -> bool:
 
 def _owner(match: Match, pools: Pools, family: int) -> list[Row]:
     invert = all(option.negated for option in match.options)
-    return [row(MatchKind.MATCH_NEVER, invert=invert)]
+    asks_for_socket = any(option.name == "--socket-exists" for option in match.options)
+    return [row(MatchKind.MATCH_NEVER, int(asks_for_socket), invert=invert)]
 
 
 MATCHES: dict[str, Rows] = {

@@ -24,6 +24,7 @@ from dataplane.reference.packet import (
     UDPLITE,
     Packet,
 )
+from dataplane.reference.topology import is_group
 
 # icmp.c, icmp_pointers: errors, and what has no meaning to a host.
 ERROR_TYPES = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12))
@@ -88,6 +89,8 @@ def may_answer(packet: Packet, dst_type: str) -> bool:
     """
     if not packet.is_first or dst_type in ("broadcast", "multicast"):
         return False
+    if is_group(packet.ether_dst):
+        return False  # pkt_type: it was not for this host alone
     if packet.src.is_multicast or packet.src.is_unspecified:
         return False
     if packet.src == IPv4Address("255.255.255.255"):

@@ -52,8 +52,10 @@ def _has_type(place: Place, address: Address, wanted: set[str], device: str | No
 
 
 def _owner(place: Place, options: Options, packet: Packet) -> bool:
-    """A packet that is only passing through belongs to nobody (xt_owner.c)."""
-    if packet.has_sender:
+    """A packet that is only passing through belongs to nobody, and what the kernel itself says
+    to no user and no group (xt_owner.c, owner_mt: sk->sk_socket->file)."""
+    asks_for_socket = any(option.name == "--socket-exists" for option in options)
+    if packet.has_sender and (asks_for_socket or not packet.is_generated):
         raise Unmodelled
     return all(option.negated for option in options)
 

@@ -223,6 +223,8 @@ class Path:
         """ip_forward: errors about TTL and size come before the hooks, and the hooks see the
         TTL that the next node will."""
         node, out = self.node_of(device), self._out_device(device.node, route)
+        if device.link.link_type == "ether" and is_group(packet.ether_dst):
+            raise dropped(Reason.OTHER_HOST)  # pkt_type: not for this host alone
         if packet.ttl <= 1:
             raise answers.error(self, node, packet, icmp.TIME_EXCEEDED, Reason.TTL_EXPIRED)
         if packet.protocol == TCP and packet.ip_length > device.link.mtu:
