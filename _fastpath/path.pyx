@@ -81,6 +81,7 @@ from _fastpath.reason cimport (
     GROUP_ADDRESS,
     HOST,
     HOST_ADDRESS,
+    IP_HEADER_INVALID,
     LEFT_BY_DEVICE,
     LOCAL_PROCESS,
     OTHER_HOST,
@@ -228,6 +229,15 @@ cdef int transmit(walk_t* walk, int32_t device) noexcept nogil:
     return end(walk, FORWARDED, LEFT_BY_DEVICE, device)
 
 
+cdef bint is_unheard_of(const packet_t* packet) noexcept nogil:
+    """ip6_input.c, ip6_rcv_core: addresses that no IPv6 packet on a link may have."""
+    cdef bint to_group = packet.dst.hi >> 56 == 0xFF
+    if packet.src.hi >> 56 == 0xFF or (packet.src.hi == 0 and packet.src.lo == 1):
+        return True
+    return (packet.dst.hi == 0 and packet.dst.lo == 1) or (
+        to_group and ((packet.dst.hi >> 48) & 15) < 2)
+
+
 cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
     """ip_rcv, ip_rcv_finish"""
     cdef packet_t* packet = walk.packet
@@ -238,6 +248,8 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
         return drop(walk, OTHER_HOST)
     if packet.refusal:
         return drop(walk, packet.refusal)
+    if packet.family == 6 and dev.kind != DEVICE_LOOPBACK and is_unheard_of(packet):
+        return drop(walk, IP_HEADER_INVALID)
     packet_trim(packet)
     if not packet.prerouting_done:
         packet.in_device, packet.out_device = device, -1

@@ -22,6 +22,7 @@ NO_CHAIN = 0xFFFFFFFF
 
 # enum nf_ip_hook_priorities
 PRIORITIES = {"raw": -300, "mangle": -150, "filter": 0, "security": 50}
+NFT_SECURITY_PRIORITY = 150  # iptables-nft: behind source NAT, not before it
 DEFRAG_PRIORITY, CONNTRACK_PRIORITY, CONFIRM_PRIORITY = -400, -200, 2**31 - 1
 NAT_PRIORITIES = {"PREROUTING": -100, "OUTPUT": -100, "INPUT": 100, "POSTROUTING": 100}
 
@@ -145,8 +146,9 @@ def _table_entries(
             continue
         if table not in PRIORITIES:
             raise TableError(f"node {node}: no such table: {table!r}")
+        is_moved = table == "security" and ruleset.flavour == "nft"
         yield (
-            PRIORITIES[table], chain.entry, chain.underflow,
+            NFT_SECURITY_PRIORITY if is_moved else PRIORITIES[table], chain.entry, chain.underflow,
             int(HookKind.ENTRY_TABLE), TABLES[table], 0,
         )  # fmt: skip
 

@@ -54,3 +54,15 @@ def _cut(packet: Packet) -> Ended | None:
     if packet.is_first and len(packet.payload) < size <= packet.payload_length:
         return unknown(Reason.CAPTURE_CUT)
     return None
+
+
+def is_unheard_of(packet: Packet) -> bool:
+    """Addresses that no IPv6 packet on a link may have (ip6_input.c, ip6_rcv_core)."""
+    if header_refusal(packet):
+        return False
+    return (
+        packet.src.is_multicast
+        or packet.src.is_loopback
+        or packet.dst.is_loopback
+        or (packet.dst.is_multicast and packet.dst.packed[1] & 15 in (0, 1))
+    )

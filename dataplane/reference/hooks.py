@@ -23,7 +23,7 @@ def run(place: Place, packet: Packet) -> None:
         _walk_table(place, table, packet)
     if is_tracked and place.hook in ("PREROUTING", "OUTPUT"):
         _track(place, packet)
-    for table in netfilter.tables_after_conntrack(place.hook):
+    for table in netfilter.tables_after_conntrack(place.hook, rules.flavour):
         if table == "nat":
             if "nat" in rules.tables and place.hook != "FORWARD":
                 _translate(place, packet)

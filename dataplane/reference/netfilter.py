@@ -18,6 +18,7 @@ from dataplane.reference.ways import Map, Way, either_way
 # Tables at a hook by priority (nf_ip_hook_priorities); -200 is conntrack's.
 BEFORE_CONNTRACK = ("raw",)
 AFTER_CONNTRACK = ("mangle", "nat", "filter", "security")
+AFTER_CONNTRACK_NFT = ("mangle", "filter", "nat", "security")
 AFTER_CONNTRACK_SOURCE = ("mangle", "filter", "security", "nat")  # source NAT comes last
 
 
@@ -33,8 +34,11 @@ def ruleset(state: NodeState, family: int) -> Ruleset:
     return state.ip6tables if family == 6 else state.iptables
 
 
-def tables_after_conntrack(hook: str) -> tuple[str, ...]:
-    return AFTER_CONNTRACK_SOURCE if hook in ("INPUT", "POSTROUTING") else AFTER_CONNTRACK
+def tables_after_conntrack(hook: str, flavour: str) -> tuple[str, ...]:
+    if hook not in ("INPUT", "POSTROUTING"):
+        return AFTER_CONNTRACK
+    # iptables-nft puts its security table at 150, behind source NAT (measured, 1.8.9).
+    return AFTER_CONNTRACK_NFT if flavour == "nft" else AFTER_CONNTRACK_SOURCE
 
 
 def base_chain(rules: Ruleset, table: str, hook: str) -> tuple[Table, Chain] | None:

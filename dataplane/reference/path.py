@@ -35,7 +35,7 @@ from dataplane.reference import (
 )
 from dataplane.reference.answers import Made
 from dataplane.reference.choice import Choices
-from dataplane.reference.headers import header_refusal, refusal
+from dataplane.reference.headers import header_refusal, is_unheard_of, refusal
 from dataplane.reference.node import Node
 from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, Packet
 from dataplane.reference.place import Place
@@ -187,6 +187,8 @@ class Path:
     def ip_input(self, device: Device, packet: Packet) -> Arrival:
         """ip_rcv, for a frame that is for this device."""
         node = self.node_of(device)
+        if packet.family == 6 and device.kind != Kind.LOOPBACK and is_unheard_of(packet):
+            raise dropped(Reason.IP_HEADER_INVALID)
         if not packet.is_prerouted:
             refused = refusal(packet)
             if refused:

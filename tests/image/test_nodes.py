@@ -1,5 +1,7 @@
 """What stands at a node's hooks, and what its kernel is set to."""
 
+from dataclasses import replace
+
 import pytest
 
 from _fastpath.image import Hook, HookKind
@@ -21,9 +23,10 @@ ALL = (
 TABLES = ["raw", "mangle", "nat", "filter", "security"]
 
 
-def hooks(text, family=4):
+def hooks(text, family=4, flavour="legacy"):
     """{hook: what stands there, in order}: tables by name, and kinds of other entries."""
-    sets = {"iptables" if family == 4 else "ip6tables": parse(text, "save", family)}
+    rules = replace(parse(text, "save", family), flavour=flavour)
+    sets = {"iptables" if family == 4 else "ip6tables": rules}
     arrays = assemble({"n": NodeState("n", **sets)}).arrays
     node, found = arrays["nodes"][0], {}
     for hook in (h for h in Hook if h != Hook.HOOKS):
@@ -49,6 +52,11 @@ def test_entries_stand_in_the_order_of_linux(family):
         "OUTPUT": ["defrag", "raw", "conntrack", "mangle", "nat", "filter", "security"],
         "POSTROUTING": ["mangle", "nat", "confirm"],
     }
+
+
+def test_security_stands_behind_source_nat_in_nft():
+    found = hooks(ALL + NAT, flavour="nft")["INPUT"]
+    assert found == ["mangle", "filter", "nat", "security", "confirm"]
 
 
 def test_families_have_hooks_of_their_own():

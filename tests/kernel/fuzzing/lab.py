@@ -14,6 +14,7 @@ node is taken by one packet socket, in the order in which it passed.
 """
 
 import dataclasses
+import re
 import shutil
 import socket
 import tempfile
@@ -28,7 +29,7 @@ from dataplane.node.iptables import Ruleset
 from dataplane.node.state import ConntrackEntry, NodeState
 from tests.kernel.dumps import dump
 from tests.kernel.fuzzing.netlink import Entry, LegacyTrace, NftTrace
-from tests.kernel.namespaces import batch, quiet_namespace
+from tests.kernel.namespaces import all_forward, batch, quiet_namespace
 from tests.kernel.taps import Tap
 
 NAME = "n"
@@ -40,6 +41,7 @@ MTUS = {"eth0": 1500, "eth1": 1400, "br0": 1500}
 HOSTS = range(2, 14)
 BEYOND = ("192.0.2.1", "192.0.2.7", "198.51.100.1")
 BEYOND6 = ("2001:db8::1", "2001:db8::7", "2001:db8:1::1")
+NEVER_MS = "2000000000"  # nobody says which groups it is in
 RING_FRAMES = 1 << 13
 RULE_TABLES = ("raw", "mangle", "nat", "filter", "security")
 
@@ -90,6 +92,7 @@ class FuzzLab:
         self.node = quiet_namespace("node", ipv6=True)
         self.outside = quiet_namespace("outside", ipv6=False)
         self.tables: dict[int, set[str]] = {4: set(), 6: set()}
+        self.loads = 0
         self.changed: dict[str, str] = {}  # sysctls and what they were
         self._build()
         with self.node.inside():
@@ -113,6 +116,7 @@ class FuzzLab:
                 ("forwarding", "1"),
                 ("router_solicitations", "0"),
                 ("dad_transmits", "0"),
+                ("mldv2_unsolicited_report_interval", NEVER_MS),
             ):
                 node.sysctl(f"net.ipv6.conf.{name}.{key}", value)
             for key in ("send_redirects", "log_martians", "rp_filter"):
@@ -159,9 +163,7 @@ class FuzzLab:
         for anyone in ("0.0.0.0/0", "::/0"):
             batch(node, [f"xfrm policy add src {anyone} dst {anyone} dir in action block"])
         deadline = time.monotonic() + 5
-        while (
-            '"forwarding"' not in node.run("bridge", "-j", "link") and time.monotonic() < deadline
-        ):
+        while not all_forward(node) and time.monotonic() < deadline:
             time.sleep(0.01)
         batch(
             node,
@@ -191,12 +193,12 @@ class FuzzLab:
                 continue
             self.changed.setdefault(name, before)
             self.node.sysctl(name, value)
-        if self.flavour == "nft":
-            self.node.run("nft", "flush", "ruleset")
-        other = 10 - family
-        if self.flavour == "legacy" and self.tables[other]:
-            self.restore(self._emptied("", other), other)
+        self.unload()
+        self.loads += 1
+        # A table of hashlimit lives on while rules old or new name it: every load has its own.
+        rules = re.sub(r"(--hashlimit-name \S+)", rf"\1-{self.loads}", rules)
         self.restore(self._emptied(rules, family), family)
+        self._forget()
         self.node.run("conntrack", "-F", check=False)
         list(self.tap.read())
         list(self.trace.link.messages(0))
@@ -204,6 +206,20 @@ class FuzzLab:
         return dataclasses.replace(
             self.state, sysctls=sysctls, iptables=self.saved(4), ip6tables=self.saved(6)
         )
+
+    def unload(self) -> None:
+        """No rules, and nothing that they remember."""
+        if self.flavour == "nft":
+            self.node.run("nft", "flush", "ruleset")
+        for family, tables in self.tables.items():
+            if tables:
+                self.restore(self._emptied("", family), family)
+
+    def _forget(self) -> None:
+        """The lists of `recent` outlive an nft rule set for a moment."""
+        with self.node.inside():
+            for listing in Path("/proc/net/xt_recent").glob("*"):
+                listing.write_text("/")
 
     def _emptied(self, rules: str, family: int) -> str:
         """Legacy tables stay once they were: those that are not asked for are emptied."""

@@ -168,8 +168,15 @@ class NftTrace:
 
 
 def _packet(packets: list[tuple[bytes, list[Entry]]], number: bytes) -> list[Entry]:
-    """What a rule makes is traced before the rule itself: the packet is told by its number."""
-    return next((entries for id_, entries in reversed(packets) if id_ == number), packets[-1][1])
+    """What a rule makes is traced before the rule itself: the packet is told by its number.
+    That changes once it passes from a bridge's port to the bridge."""
+    for id_, entries in reversed(packets):
+        if id_ == number:
+            return entries
+    arrived = [at for at, (_, entries) in enumerate(packets) if entries[:1] == [BEGINNINGS[0]]]
+    at = arrived[-1] if arrived else len(packets) - 1
+    packets[at] = number, packets[at][1]
+    return packets[at][1]
 
 
 def handles(namespace: Namespace) -> dict[tuple[str, str, int], int]:

@@ -16,6 +16,7 @@ from tests.kernel.fuzzing.lab import BEYOND, BEYOND6, PORTS, address, host_mac, 
 from tests.kernel.fuzzing.rules import PORT_POOL
 
 TCP, UDP, ICMP, ICMPV6, SCTP, UDPLITE, DCCP, GRE, ESP, AH = 6, 17, 1, 58, 132, 136, 33, 47, 50, 51
+WEIGHTS = (10, 7, 4, 1.5, 0.7, 0.5, 0.7, 0.4, 0.4)
 PAYLOADS = (b"", b"abc", b"0123456789", b"aaaa" * 20, b"x" * 700)
 FLAGS = (fr.SYN, fr.SYN | fr.ACK, fr.ACK, fr.ACK | fr.PSH, fr.FIN | fr.ACK, fr.RST, fr.RST | fr.ACK)
 ODD_FLAGS = (0, fr.SYN | fr.FIN, 0x3F, fr.FIN, fr.SYN | fr.RST, fr.ACK | 0x40, fr.SYN | 0xC0, 0x29)
@@ -87,7 +88,7 @@ class Traffic:
         r = self.random
         protocol = r.choices(
             (TCP, UDP, ICMP, SCTP, UDPLITE, DCCP, GRE, ESP, AH),
-            (10, 7, 4, 1.5, 0.7, 0.5, 0.7, 0.4, 0.4),
+            WEIGHTS,
         )[0]
         protocol = ICMPV6 if (protocol, self.family) == (ICMP, 6) else protocol
         client = self.end()
