@@ -221,7 +221,9 @@ cdef class Engine:
         cdef const choice_t[::1] choices = arrays["choices"]
         cdef const uint32_t[::1] choice_values = arrays["choice_values"]
         cdef uint32_t[::1] choice_used = arrays["choice_used"]
-        self.point_connections(<uint32_t>len(arrays["free_list"]))
+        # Rows that were listed come first, and the free list ends with their numbers.
+        self.point_connections(<uint32_t>(
+            len(arrays["free_list"]) - (arrays["connections"]["status"] >> 31).sum()))
         self.state.node_connections = &node_connections[0]
         self.state.node_oldest = &node_oldest[0]
         self.state.node_newest = &node_newest[0]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from _fastpath.conntrack_tcp import TcpState
+from dataplane.node import conntrack
 from dataplane.reference.conntrack_window import TcpState as ReferenceTcpState
 from dataplane.reference.engine import Engine as ReferenceEngine
 from dataplane.replay.after import connections, order
@@ -221,11 +223,49 @@ rule_sets = matching_rule_sets() | st.sampled_from([
 ])  # fmt: skip
 
 
-@given(rule_sets, settings_of_a_node, st.lists(packets(), max_size=14) | conversations()
-       | sctp_conversations())  # fmt: skip
-def test_sequences_equal_reference(rules, settings, sequence):
-    nodes = {"n": node(rules, sysctls=settings)}
-    fast, slow = FastEngine(nodes), ReferenceEngine(nodes)
+LISTED = """\
+tcp 6 100 ESTABLISHED src=10.0.0.2 dst=10.0.1.2 sport=1000 dport=80 src=10.0.1.2 dst=10.0.0.2 sport=80 dport=1000 [ASSURED] mark=1 use=1
+tcp 6 10 SYN_SENT src=10.0.1.2 dst=10.0.0.2 sport=80 dport=1001 [UNREPLIED] src=10.0.0.2 dst=10.0.1.2 sport=1001 dport=80 mark=0 use=1
+udp 17 3 src=10.0.0.2 dst=10.0.1.2 sport=1000 dport=80 packets=7 bytes=70 src=10.0.1.2 dst=10.0.1.1 sport=80 dport=1000 packets=1 bytes=9 mark=0 use=1
+udp 17 20 src=10.0.0.2 dst=10.0.1.9 sport=1001 dport=80 src=10.0.1.2 dst=10.0.0.2 sport=80 dport=1001 [ASSURED] mark=0 zone=5 use=1
+sctp 132 200 ESTABLISHED src=10.0.0.2 dst=10.0.1.2 sport=1000 dport=80 src=10.0.1.2 dst=10.0.0.2 sport=80 dport=1000 [ASSURED] mark=0 use=1
+icmp 1 25 src=10.0.0.2 dst=10.0.1.2 type=8 code=0 id=1 [UNREPLIED] src=10.0.1.2 dst=10.0.0.2 type=0 code=0 id=1 mark=0 use=1
+"""  # noqa: E501
+listed_before = st.lists(st.sampled_from(conntrack.parse(LISTED, "x")), max_size=4).map(tuple)
+
+
+def test_a_listing_is_the_table_at_the_start():
+    """And is printed back; its times count from the first packet."""
+    entries = conntrack.parse(LISTED, "x")
+    acct = {"net.netfilter.nf_conntrack_acct": "1"}
+    nodes = {"n": node(nat(), conntrack=entries, sysctls=acct)}
+    for engine in (FastEngine(nodes, has_listed=True), ReferenceEngine(nodes, has_listed=True)):
+        send(engine, 33, bytes(12), time=START)
+        left = [each for each in engine_listing(engine, START + SECOND) if each.protocol != 33]
+        assert {each.timeout for each in left} == {99, 9, 2, 19, 199, 24}
+        assert [replace(each, timeout=0) for each in left] == [
+            replace(each, timeout=0, original=zeros(each.original), reply=zeros(each.reply))
+            for each in sorted(entries, key=order)
+        ]
+
+
+def zeros(direction):
+    return replace(direction, packets=direction.packets or 0, bytes=direction.bytes or 0)
+
+
+def engine_listing(engine, now):
+    if isinstance(engine, ReferenceEngine):
+        return sorted(engine.conntrack("n", now), key=order)
+    return list(listed(engine, now))
+
+
+sequences_sent = st.lists(packets(), max_size=14) | conversations() | sctp_conversations()
+
+
+@given(rule_sets, settings_of_a_node, listed_before, sequences_sent)
+def test_sequences_equal_reference(rules, settings, before, sequence):
+    nodes = {"n": node(rules, sysctls=settings, conntrack=before)}
+    fast, slow = (each(nodes, has_listed=True) for each in (FastEngine, ReferenceEngine))
     now = START
     for protocol, body, src, dst, pause in sequence:
         now += pause

@@ -24,6 +24,9 @@ from dataplane.trace.summary import summary
 @click.option("--state", "state_folder", metavar="DIR", help="Write what each node holds then.")
 @click.option("--at", metavar="NODE:DEVICE", help="With --raw: where every frame enters.")
 @click.option("--raw", "is_raw", is_flag=True, help="Inject every frame as it stands.")
+@click.option(
+    "--listed", "is_listed", is_flag=True, help="Begin with the connections that the nodes list."
+)
 @click.option("--one-way", "is_one_way", is_flag=True, help="Inject initiators' packets only.")
 @options.CLIENTS
 @options.CHOOSE
@@ -40,6 +43,7 @@ def command(
     state_folder: str | None,
     at: str | None,
     is_raw: bool,
+    is_listed: bool,
     is_one_way: bool,
     clients: tuple[str, ...],
     choice_file: str | None,
@@ -61,6 +65,7 @@ def command(
         choices=choose.read(choice_file, given.nodes) if choice_file else {},
         clients=given.addresses(clients),
         one_way=is_one_way,
+        listed=is_listed,
         raw=is_raw,
         at=inputs.place(at) if at else None,
         taps="all" if tap_folder else (),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _fastpath.trace import OUTPUT_RESERVE, STEPS_MAX, TAPS_RESERVE
-from dataplane.image import dtypes
+from dataplane.image import conntrack, dtypes
 from dataplane.image.image import Image
 from dataplane.image.memory import MemoryRows
 
@@ -32,6 +32,7 @@ class State:
     connections  how many connections all nodes together may hold
     choices      choice key (seed 0) -> values fed in, in the order of their use
     events_max   how many values may be recorded in one batch; 0 records none
+    has_listed   begin with the connections that the nodes list
     taps         devices (indices) whose frames are wanted; empty: none
     """
 
@@ -40,9 +41,14 @@ class State:
     choices: Mapping[int, list[int]] = field(default_factory=dict)
     events_max: int = 0
     taps: frozenset[int] = frozenset()
+    has_listed: bool = False
     arrays: dict[str, NDArray[Any]] = field(init=False, repr=False)
+    listed: int = field(init=False, default=0)  # connections that nobody has begun to time
 
     def __post_init__(self) -> None:
+        if self.has_listed:
+            listed = sum(len(state.conntrack) for state in self.image.states.values())
+            self.connections = max(self.connections, 2 * listed)
         buckets = _power_of_two(2 * self.connections)
         nodes, rules = len(self.image.arrays["nodes"]), len(self.image.arrays["rules"])
         devices = len(self.image.arrays["devices"])
@@ -66,6 +72,15 @@ class State:
             **_choice_arrays(self.choices),
             **_trace_arrays(self.events_max, bool(self.taps)),
         }
+        if self.has_listed:
+            entries = [self.image.states[name].conntrack for name in self.image.names.nodes]
+            self.listed = conntrack.load(entries, self.arrays)
+
+    def begin(self, now_ns: int) -> None:
+        """The first packet's time: the times left of what was listed count from it."""
+        listed = self.arrays["connections"][: self.listed]
+        listed["expires_ns"] += np.uint64(now_ns)
+        self.listed = 0
 
     def _accounting(self, connections: int) -> NDArray[Any]:
         """Packets and bytes of each direction; empty when no node counts them."""

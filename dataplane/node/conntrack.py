@@ -8,6 +8,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 
 from dataplane.errors import ParseError, Source
@@ -27,7 +28,8 @@ PROTOCOLS = {
 ICMP = (1, 58)
 GRE = 47  # its keys stand where others have ports, as in the kernel's own tuple
 FOOTER = re.compile(r"conntrack v\S+ \(conntrack-tools\): ")
-START = re.compile(r"(?:ipv[46] +\d+ +)?\S+ +(?P<protocol>\d+) +(?P<timeout>\d+) +(?=\S)")
+START = re.compile(r"(?:ipv[46] +\d+ +)?\S+ +(?P<protocol>\d+) +(?:(?P<timeout>\d+) +)?(?=\S)")
+OFFLOADS = ("OFFLOAD", "HW_OFFLOAD")
 WORD = 0xFFFFFFFF
 EXPECTED = "'PROTOCOL NUMBER SECONDS [STATE] src=… dst=… …' was expected"
 
@@ -50,20 +52,28 @@ def _entry(line: str, source: Source) -> ConntrackEntry:
     if not start:
         raise ValueError(f"cannot read {line[:60]!r}; {EXPECTED}")
     words = line[start.end() :].split()
+    offload = next((word for word in OFFLOADS if f"[{word}]" in words), "")
+    if start["timeout"] is None and not offload:
+        raise ValueError(f"cannot read {line[:60]!r}; {EXPECTED}")
     original, reply = _tuples(words)
-    if any(_int(reply, key) for key in ("zone", "zone-orig", "zone-reply")):
-        raise ValueError("conntrack zones are not modelled")
+    zone = _int(reply, "zone", most=65535)
+    zones = (
+        _int(original, "zone-orig", zone, 65535),
+        _int(reply, "zone-reply", zone, 65535),
+    )
     protocol = _bounded(start["protocol"], 255)
     return ConntrackEntry(
         protocol=protocol,
-        original=_tuple(original, protocol),
-        reply=_tuple(reply, protocol),
-        timeout=_bounded(start["timeout"], WORD),
+        original=_tuple(original, protocol, zones[0]),
+        reply=_tuple(reply, protocol, zones[1]),
+        timeout=_bounded(start["timeout"] or "0", WORD),
         state=words[0] if words[0].isupper() and words[0].isidentifier() else "",
         unreplied="[UNREPLIED]" in words,
-        assured="[ASSURED]" in words,
+        assured="[ASSURED]" in words or bool(offload),
         mark=_int(reply, "mark"),
         use=_int(reply, "use", 1),
+        secctx=reply.get("secctx", ""),
+        offload=offload,
         source=source,
     )
 
@@ -84,8 +94,11 @@ def _pairs(words: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _tuple(pairs: dict[str, str], protocol: int) -> ConntrackTuple:
+def _tuple(pairs: dict[str, str], protocol: int, zone: int) -> ConntrackTuple:
     src, dst = _address(pairs, "src"), _address(pairs, "dst")
+    counted = {
+        key: _int(pairs, key, most=2**64 - 1) for key in ("packets", "bytes") if key in pairs
+    }
     if protocol in ICMP:
         return ConntrackTuple(
             src,
@@ -93,6 +106,8 @@ def _tuple(pairs: dict[str, str], protocol: int) -> ConntrackTuple:
             icmp_type=_int(pairs, "type", most=255),
             icmp_code=_int(pairs, "code", most=255),
             icmp_id=_int(pairs, "id", most=65535),
+            zone=zone,
+            **counted,
         )
     sport, dport = ("srckey", "dstkey") if protocol == GRE else ("sport", "dport")
     return ConntrackTuple(
@@ -100,6 +115,8 @@ def _tuple(pairs: dict[str, str], protocol: int) -> ConntrackTuple:
         dst,
         _int(pairs, sport, most=65535),
         _int(pairs, dport, most=65535),
+        zone=zone,
+        **counted,
     )
 
 
@@ -127,6 +144,21 @@ def _bounded(text: str, most: int) -> int:
     return number
 
 
+def distinct(entries: Iterable[ConntrackEntry]) -> list[ConntrackEntry]:
+    """Those that can stand in one table: of two with the same tuple, the first."""
+    taken: set[tuple[object, ...]] = set()
+    kept = []
+    for entry in entries:
+        own = [
+            (entry.protocol, replace(each, packets=None, bytes=None))
+            for each in (entry.original, entry.reply)
+        ]
+        if not taken.intersection(own):
+            taken.update(own)
+            kept.append(entry)
+    return kept
+
+
 def render(entries: Iterable[ConntrackEntry]) -> str:
     return "".join(f"{render_entry(entry)}\n" for entry in entries)
 
@@ -134,16 +166,32 @@ def render(entries: Iterable[ConntrackEntry]) -> str:
 def render_entry(entry: ConntrackEntry) -> str:
     """One line of `conntrack -L`, without its end of line."""
     name = PROTOCOLS.get(entry.protocol, "unknown")
+    zones = entry.original.zone, entry.reply.zone
+    is_common = zones[0] == zones[1]
     words = [
-        f"{name:<8} {entry.protocol} {entry.timeout}",
+        f"{name:<8} {entry.protocol}",
+        "" if entry.offload else str(entry.timeout),
         entry.state,
         _tuple_words(entry.original, entry.protocol),
+        f"zone-orig={zones[0]}" if zones[0] and not is_common else "",
+        _counter_words(entry.original),
         "[UNREPLIED]" if entry.unreplied else "",
         _tuple_words(entry.reply, entry.protocol),
-        "[ASSURED]" if entry.assured else "",
-        f"mark={entry.mark} use={entry.use}",
+        f"zone-reply={zones[1]}" if zones[1] and not is_common else "",
+        _counter_words(entry.reply),
+        f"[{entry.offload}]" if entry.offload else "[ASSURED]" if entry.assured else "",
+        f"mark={entry.mark}",
+        f"secctx={entry.secctx}" if entry.secctx else "",
+        f"zone={zones[0]}" if zones[0] and is_common else "",
+        f"use={entry.use}",
     ]
     return " ".join(word for word in words if word)
+
+
+def _counter_words(direction: ConntrackTuple) -> str:
+    if direction.packets is None and direction.bytes is None:
+        return ""
+    return f"packets={direction.packets or 0} bytes={direction.bytes or 0}"
 
 
 def _tuple_words(direction: ConntrackTuple, protocol: int) -> str:

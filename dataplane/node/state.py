@@ -149,6 +149,9 @@ class ConntrackTuple:
     icmp_type: int = 0
     icmp_code: int = 0
     icmp_id: int = 0
+    zone: int = 0  # of this direction
+    packets: int | None = None  # None: not counted
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,8 @@ class ConntrackEntry:
     assured: bool = False
     mark: int = 0
     use: int = 1
+    secctx: str = ""
+    offload: str = ""  # "", OFFLOAD or HW_OFFLOAD: it is somebody else's to watch its time
     source: Source = field(default=NOWHERE, compare=False)
 
 

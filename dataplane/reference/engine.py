@@ -7,7 +7,7 @@ from _fastpath.reason import Reason
 from dataplane.errors import UsageError
 from dataplane.node.state import Address, ConntrackEntry, NodeState
 from dataplane.reference.choice import Choices
-from dataplane.reference.conntrack_listing import listing
+from dataplane.reference.conntrack_listing import listing, load
 from dataplane.reference.headers import header_refusal, refusal
 from dataplane.reference.neighbour import hear
 from dataplane.reference.node import Node
@@ -53,6 +53,7 @@ class Engine:
 
     seed     of every draw that Linux would make at random
     choices  {choice key, with seed 0: values to take instead}
+    has_listed  begin with the connections that the nodes list
     """
 
     def __init__(
@@ -61,10 +62,12 @@ class Engine:
         *,
         seed: int = 0,
         choices: Mapping[int, Sequence[int]] | None = None,
+        has_listed: bool = False,
     ):
         self.nodes = {name: Node(state) for name, state in nodes.items()}
         self.topology = Topology(nodes)
         self.choices = Choices(seed, choices)
+        self.has_begun = not has_listed
 
     def run(self, time_ns: int, frame: bytes, length: int, entry: Place) -> Record:
         """Follows one packet to its end.
@@ -75,6 +78,10 @@ class Engine:
                 it, and its Ethernet addresses mean nothing
         """
         self._check(entry)
+        if not self.has_begun:
+            self.has_begun = True
+            for each in self.nodes.values():
+                load(each.conntrack, each.state.conntrack, time_ns)
         packet = Packet(frame, length)
         path = Path(self.topology, self.nodes, self.choices, time_ns, entry[0])
         before = _fields(packet)
@@ -119,7 +126,7 @@ class Engine:
 
     def conntrack(self, node: str, time_ns: int) -> list[ConntrackEntry]:
         """What `conntrack -L` would list at that time."""
-        return listing(self.nodes[node].conntrack, time_ns)
+        return listing(self.nodes[node].conntrack, time_ns, self.nodes[node].accounts)
 
     def counters(self, node: str) -> dict[tuple[int, str, str, int], tuple[int, int]]:
         """(family, table, chain, number): packets and bytes.  Number 0 is the policy."""

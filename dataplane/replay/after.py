@@ -71,7 +71,12 @@ def connections(image: Image, state: State, node: str, now_ns: int) -> Iterator[
         & (rows["expires_ns"] > np.uint64(now_ns))
         & (rows["original"]["node"] == number)
     )
-    entries = [_entry(row, now_ns) for row in rows[alive]]
+    counts = state.arrays["accounting"].reshape(-1, 2, 2)
+    is_counted = bool(image.arrays["nodes"]["conntrack_acct"][number])
+    entries = [
+        _entry(rows[at], now_ns, counts[at].tolist() if is_counted else None)
+        for at in np.flatnonzero(alive)
+    ]
     yield from sorted(entries, key=order)
 
 
@@ -83,13 +88,13 @@ def order(entry: ConntrackEntry) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _entry(row: Any, now_ns: int) -> ConntrackEntry:
+def _entry(row: Any, now_ns: int, counts: list[list[int]] | None) -> ConntrackEntry:
     protocol = int(row["original"]["proto"])
     status = int(row["status"])
     return ConntrackEntry(
         protocol=protocol,
-        original=_tuple(row["original"], protocol),
-        reply=_tuple(row["reply"], protocol),
+        original=_tuple(row["original"], protocol, counts[0] if counts else None),
+        reply=_tuple(row["reply"], protocol, counts[1] if counts else None),
         timeout=(int(row["expires_ns"]) - now_ns) // SECOND_NS,
         state=_protocol_state(row, protocol),
         unreplied=not status & CtStatus.IPS_SEEN_REPLY,
@@ -107,10 +112,15 @@ def _protocol_state(row: Any, protocol: int) -> str:
     return ""
 
 
-def _tuple(row: Any, protocol: int) -> ConntrackTuple:
+def _tuple(row: Any, protocol: int, counts: list[int] | None) -> ConntrackTuple:
     build = IPv4Address if int(row["family"]) == 4 else IPv6Address
     src, dst = (build(int(row[end]["hi"]) << 64 | int(row[end]["lo"])) for end in ("src", "dst"))
     sport, dport = int(row["sport"]), int(row["dport"])
     if protocol in (Proto.PROTO_ICMP, Proto.PROTO_ICMPV6):
-        return ConntrackTuple(src, dst, icmp_type=dport >> 8, icmp_code=dport & 0xFF, icmp_id=sport)
-    return ConntrackTuple(src, dst, sport, dport)
+        found = ConntrackTuple(
+            src, dst, icmp_type=dport >> 8, icmp_code=dport & 0xFF, icmp_id=sport
+        )
+    else:
+        found = ConntrackTuple(src, dst, sport, dport)
+    packets, octets = counts or (None, None)
+    return replace(found, zone=int(row["zone"]), packets=packets, bytes=octets)

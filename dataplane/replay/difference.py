@@ -102,6 +102,7 @@ class Case:
         found += ["--engine", "both", "--seed", str(options.seed)]
         found += [f"--client={address}" for address in sorted(map(str, options.clients))]
         found += ["--one-way"] if options.one_way else []
+        found += ["--listed"] if options.listed else []
         found += ["--raw", "--at", ":".join(options.at)] if options.at else []
         return found
 

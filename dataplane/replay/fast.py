@@ -23,6 +23,7 @@ class FastEngine:
 
     seed     of every draw that Linux would make at random
     choices  {choice key, with seed 0: values to take instead}
+    has_listed  begin with the connections that the nodes list
     """
 
     def __init__(
@@ -31,15 +32,24 @@ class FastEngine:
         *,
         seed: int = 0,
         choices: Mapping[int, list[int]] | None = None,
+        has_listed: bool = False,
     ):
         self.image: Image = assemble(nodes, seed=seed)
         taps = frozenset(range(len(self.image.names.devices)))
-        self.state = State(self.image, choices=choices or {}, events_max=EVENTS, taps=taps)
+        self.state = State(
+            self.image,
+            choices=choices or {},
+            events_max=EVENTS,
+            taps=taps,
+            has_listed=has_listed,
+        )
         self.engine = Engine(self.image.arrays, self.state.arrays, seed)
         self.row = np.zeros(1, dtypes.RECORD)
 
     def run(self, time_ns: int, frame: bytes, length: int, entry: tuple[str, str | None]) -> Record:
         """Follow one packet to its end.  See the reference engine's `run`."""
+        if self.state.listed:
+            self.state.begin(time_ns)
         self.engine.clear_output()
         make_room(self.state, self.engine, time_ns)
         self.engine.run_one(time_ns, frame, length, self._entry(entry), self.row)

@@ -45,6 +45,7 @@ class Options:
     choices    choice key (seed 0) -> values that take chance's place, in order of use
     clients    addresses that are initiators whatever is seen first
     one_way    initiators' frames only
+    listed     begin with the connections that the nodes list; else with none
     at         (node, device) where every frame enters as it stands; needs `raw`
     raw        every frame as it stands
     taps       (node, device) pairs whose frames are kept, or "all"
@@ -55,6 +56,7 @@ class Options:
     choices: Mapping[int, list[int]] = field(default_factory=dict)
     clients: Collection[Address] = ()
     one_way: bool = False
+    listed: bool = False
     raw: bool = False
     at: tuple[str, str] | None = None
     taps: Collection[tuple[str, str]] | str = ()
@@ -112,6 +114,7 @@ class _Run:
             choices=options.choices,
             events_max=EVENTS if options.events else 0,
             taps=_tapped(image, options.taps),
+            has_listed=options.listed,
         )
         self.engine = Engine(image.arrays, self.state.arrays, image.seed)
         self.flows = np.zeros(FLOWS, dtypes.FLOW)
@@ -156,6 +159,8 @@ class _Run:
     def window(self, rows: Array, data: Array, first: int) -> None:
         """Frames in Ethernet form; `first` is the index of the first."""
         done = 0
+        if self.state.listed and len(rows):
+            self.state.begin(int(rows["time_ns"][0]))
         while done < len(rows):
             done += self.injector.run(
                 rows[done:], data, self.records[first + done : first + len(rows)], first + done

@@ -37,7 +37,9 @@ class SlowEngine:
 
     def __init__(self, nodes: Mapping[str, NodeState], options: "Options"):
         self.nodes = nodes
-        self.engine = reference.Engine(nodes, seed=options.seed, choices=options.choices)
+        self.engine = reference.Engine(
+            nodes, seed=options.seed, choices=options.choices, has_listed=options.listed
+        )
         self.injector = Injector(
             self.engine, clients=options.clients, one_way=options.one_way, at=options.at
         )

@@ -48,7 +48,32 @@ LINES = [
         " [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 packets=0 bytes=0 mark=0 zone=0"
         " use=2",
         ConntrackEntry(
-            17, ConntrackTuple(A, B, 1, 2), ConntrackTuple(B, A, 2, 1), 29, unreplied=True, use=2
+            17,
+            ConntrackTuple(A, B, 1, 2, packets=1, bytes=84),
+            ConntrackTuple(B, A, 2, 1, packets=0, bytes=0),
+            29,
+            unreplied=True,
+            use=2,
+        ),
+    ),
+    (
+        "ipv4     2 udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2 zone-orig=5"
+        " src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 mark=0 use=1",
+        ConntrackEntry(17, ConntrackTuple(A, B, 1, 2, zone=5), ConntrackTuple(B, A, 2, 1), 29),
+    ),
+    (
+        "tcp      6 ESTABLISHED src=10.0.0.1 dst=10.0.0.2 sport=1 dport=2"
+        " src=10.0.0.2 dst=10.0.0.1 sport=2 dport=1 [OFFLOAD] mark=0 secctx=null zone=6 use=2",
+        ConntrackEntry(
+            6,
+            ConntrackTuple(A, B, 1, 2, zone=6),
+            ConntrackTuple(B, A, 2, 1, zone=6),
+            0,
+            "ESTABLISHED",
+            assured=True,
+            use=2,
+            secctx="null",
+            offload="OFFLOAD",
         ),
     ),
     (
@@ -86,7 +111,7 @@ REFUSED = [
     (f"{UDP} sport=65536", "bad sport='65536'; a number up to 65535 expected"),
     (f"{UDP} dport=65536", "bad dport='65536'; a number up to 65535 expected"),
     (f"{UDP} mark=x", "bad mark='x'"),
-    (f"{UDP} zone=5", "conntrack zones are not modelled"),
+    (f"{UDP} zone=65536", "bad zone='65536'"),
     (UDP.replace("17", "256"), "bad number '256'; at most 255 expected"),
 ]
 
