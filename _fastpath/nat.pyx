@@ -29,6 +29,7 @@ from _fastpath.packet cimport (
     CHECKSUM_UNSEEN,
     CHECKSUM_WRONG,
     ETHER_SIZE,
+    PROTO_DCCP,
     PROTO_ICMP,
     PROTO_ICMPV6,
     PROTO_TCP,
@@ -74,6 +75,12 @@ cdef enum:
 
 cdef inline bint is_icmp(uint8_t proto) noexcept nogil:
     return proto == PROTO_ICMP or proto == PROTO_ICMPV6
+
+
+cdef inline bint has_port(const packet_t* packet, const tuple_t* target) noexcept nogil:
+    """There is one, and conntrack knows it: Linux forgot about DCCP's with 6.16."""
+    return packet.has_ports and (
+        packet.proto != PROTO_DCCP or (target.sport | target.dport) != 0)
 
 
 cdef inline uint16_t get_port(const tuple_t* tuple, uint32_t manip) noexcept nogil:
@@ -256,7 +263,7 @@ cdef void rewrite_source(walk_t* walk, const tuple_t* target) noexcept nogil:
     if not addr_equal(packet.src, target.src):
         trace_event(walk.trace, EVENT_SRC, packet.src, target.src)
         packet_set_src(packet, target.src)
-    if packet.has_ports and packet.sport != target.sport:
+    if has_port(packet, target) and packet.sport != target.sport:
         trace_value(walk.trace, EVENT_SPORT, packet.sport, target.sport)
         packet_set_sport(packet, target.sport)
 
@@ -267,7 +274,7 @@ cdef void rewrite_destination(walk_t* walk, const tuple_t* target) noexcept nogi
         trace_event(walk.trace, EVENT_DST, packet.dst, target.dst)
         packet_set_dst(packet, target.dst)
         packet.destination_changed = 1
-    if not packet.has_ports:
+    if not has_port(packet, target):
         return
     if is_icmp(packet.proto):
         if packet.sport != target.sport:
@@ -282,11 +289,12 @@ cdef inline bint differs(const packet_t* packet, const tuple_t* target,
                          uint32_t manip) noexcept nogil:
     if manip == MANIP_SRC:
         return (not addr_equal(packet.src, target.src)
-                or (packet.has_ports and packet.sport != target.sport))
+                or (has_port(packet, target) and packet.sport != target.sport))
     if packet.has_ports and is_icmp(packet.proto) and packet.sport != target.sport:
         return True
     return (not addr_equal(packet.dst, target.dst)
-            or (packet.has_ports and not is_icmp(packet.proto) and packet.dport != target.dport))
+            or (has_port(packet, target)
+                and not is_icmp(packet.proto) and packet.dport != target.dport))
 
 
 cdef void nat_packet(walk_t* walk, uint32_t manip) noexcept nogil:
@@ -362,9 +370,9 @@ cdef void translate_quoted(packet_t* view, const tuple_t* target, uint32_t manip
         packet_set_dst(view, target.dst)
     if is_icmp(proto):
         packet_set_sport(view, target.sport)
-    elif view.has_ports and manip == MANIP_SRC:
+    elif has_port(view, target) and manip == MANIP_SRC:
         packet_set_sport(view, port)
-    elif view.has_ports:
+    elif has_port(view, target):
         packet_set_dport(view, port)
 
 

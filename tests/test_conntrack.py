@@ -274,6 +274,17 @@ def test_sequences_equal_reference(rules, settings, before, sequence):
         assert list(listed(fast, now)) == sorted(slow.conntrack("n", now), key=order)
 
 
+@pytest.mark.parametrize(("kernel", "port"), [("", 0), ("6.15.2", 1000)])
+def test_ports_of_dccp_are_known_to_older_kernels_only(kernel, port):
+    """What is not known is not touched either when the address is translated."""
+    nodes = {"n": node(nat("POSTROUTING -o b -j MASQUERADE"), kernel=kernel)}
+    body = (1000).to_bytes(2) + (80).to_bytes(2) + bytes(12)
+    for engine in (FastEngine(nodes), ReferenceEngine(nodes)):
+        record = send(engine, 33, body, time=START)
+        assert (record.end_sport, record.end_dport) == (1000, 80)
+        assert engine_listing(engine, START)[0].original.sport == port
+
+
 def listed(engine, now):
     return connections(engine.image, engine.state, "n", now)
 

@@ -78,10 +78,7 @@ class Engine:
                 it, and its Ethernet addresses mean nothing
         """
         self._check(entry)
-        if not self.has_begun:
-            self.has_begun = True
-            for each in self.nodes.values():
-                load(each.conntrack, each.state.conntrack, time_ns)
+        self.begin(time_ns)
         packet = Packet(frame, length)
         path = Path(self.topology, self.nodes, self.choices, time_ns, entry[0])
         before = _fields(packet)
@@ -99,6 +96,13 @@ class Engine:
         )
         _fill(record, before, _fields(last), last)
         return record
+
+    def begin(self, time_ns: int) -> None:
+        """The first packet's time: the times left of what was listed count from it."""
+        if not self.has_begun:
+            self.has_begun = True
+            for each in self.nodes.values():
+                load(each.conntrack, each.state.conntrack, time_ns)
 
     def _check(self, entry: Place) -> None:
         node, device = entry

@@ -14,7 +14,7 @@ from dataplane.reference.choice import Fields
 from dataplane.reference.conntrack import direction_of
 from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, Status
 from dataplane.reference.conntrack_tuple import Tuple, quoted_packet
-from dataplane.reference.packet import ICMP, ICMPV6, WITH_PORTS, Packet
+from dataplane.reference.packet import DCCP, ICMP, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
 
@@ -241,7 +241,9 @@ def _edit(packet: Packet, target: Tuple, manip: int) -> None:
         packet.set_src(address)
     elif manip == DESTINATION and packet.dst != address:
         packet.set_dst(address)
-    if packet.protocol in WITH_PORTS and _sides(packet, manip)[1] != port:
+    # Linux forgot about DCCP's ports with 6.16.
+    has_port = packet.protocol != DCCP or target.sport or target.dport
+    if packet.protocol in WITH_PORTS and has_port and _sides(packet, manip)[1] != port:
         if manip == SOURCE:
             packet.set_sport(port)
         else:

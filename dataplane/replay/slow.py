@@ -49,6 +49,7 @@ class SlowEngine:
 
         frame  as Ethernet; the kernels keep no more of it than FRAME_MAX bytes either
         """
+        self.engine.begin(time_ns)
         record, flow, is_reply = self.injector.inject(time_ns, frame[:FRAME_MAX], length)
         fields = {
             name: getattr(record, name)
