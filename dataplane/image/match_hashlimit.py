@@ -58,7 +58,9 @@ def _settings(values: dict[str, str], rate: str, flags: int) -> dict[HashlimitWo
     mode = flags
     for part in filter(None, values.pop("--hashlimit-mode", "").split(",")):
         mode |= MODES[part]
-    interval = int(values.pop("--hashlimit-rate-interval", "1"))
+    # iptables writes N/min with --hashlimit-rate-match as N/sec, and a minute as the interval.
+    unit = SECONDS.get(rate.partition("/")[2], 1)
+    interval = int(values.pop("--hashlimit-rate-interval", str(unit)))
     collect = _ticks(int(values.pop("--hashlimit-htable-gcinterval", "1000")))
     if flags & HashlimitFlag.HASHLIMIT_BYTES:
         found, expire = _byte_limits(rate, values.pop("--hashlimit-burst", None), flags)
@@ -89,10 +91,8 @@ def _packet_limits(rate: str, burst: str, flags: int) -> tuple[dict[HashlimitWor
     if period <= 0 or not 1 <= allowed <= BURST_MAX:
         raise ValueError(rate)
     if flags & HashlimitFlag.HASHLIMIT_RATE_MATCH:
-        found = {
-            HashlimitWord.HASHLIMIT_RATE: SCALE // period,
-            HashlimitWord.HASHLIMIT_BURST: allowed + SCALE // period,
-        }
+        each = SCALE // (SCALE // int(number))
+        found = {HashlimitWord.HASHLIMIT_RATE: each, HashlimitWord.HASHLIMIT_BURST: allowed + each}
     else:
         credit = CREDITS_PER_TICK * TICKS_PER_SECOND // SCALE  # user2credits
         found = {

@@ -179,7 +179,9 @@ def _settings(options: Options, family: int) -> HashlimitTable:
     modes = frozenset(filter(None, _value(options, "mode", "").split(",")))
     srcmask, dstmask = (_value(options, name, str(bits)) for name in ("srcmask", "dstmask"))
     prefixes = int(srcmask), int(dstmask)
-    interval = int(_value(options, "rate-interval", "1"))
+    # iptables writes N/min with --hashlimit-rate-match as N/sec, and a minute as the interval.
+    unit = UNITS.get(rates[0].values[0].partition("/")[2], 1)
+    interval = int(_value(options, "rate-interval", str(unit)))
     expire = _ticks(int(_value(options, "htable-expire", str(seconds * 1000))))
     collect = _ticks(int(_value(options, "htable-gcinterval", "1000")))
     if not modes <= MODES or not all(0 <= prefix <= bits for prefix in prefixes):
@@ -218,7 +220,7 @@ def _packet_limits(text: str, burst: Option | None) -> Limits:
     if period <= 0 or not 1 <= packets <= 10000:
         raise Unmodelled
     each = CREDITS_PER_TICK * TICKS // 1_000_000  # credits a microsecond
-    rate = 1_000_000 // period
+    rate = 1_000_000 // (1_000_000 // int(count))  # of a rate match
     cost, credit = period * each & WORD, period * packets * each & WORD
     return cost, credit, 0, rate, packets + rate, UNITS[unit]
 
