@@ -55,11 +55,11 @@ def hashlimits(draw):
     mode = draw(st.sampled_from(["", "srcip", "srcip,srcport", "dstport", "srcip,dstip"]))
     if mode:
         words.append(f"--hashlimit-mode {mode}")
-    words.append(f"--hashlimit-name {draw(NAMES)}")
+    is_rate = draw(st.sampled_from([False, False, True]))
+    # A table counts one thing: what rules that differ in it do is not modelled.
+    words.append(f"--hashlimit-name {draw(NAMES)}{int(in_bytes)}{int(is_rate)}")
     words += draw(st.sampled_from([[], ["--hashlimit-srcmask 31"], ["--hashlimit-srcmask 0"]]))
-    words += draw(
-        st.sampled_from([[], [], ["--hashlimit-rate-match --hashlimit-rate-interval 99"]])
-    )
+    words += ["--hashlimit-rate-match --hashlimit-rate-interval 99"] * is_rate
     words.append("--hashlimit-htable-expire 900000")
     return " ".join(words)
 
