@@ -1,8 +1,14 @@
 """What a node says to a packet that goes no further.  Specified by dataplane.reference.answers."""
 
-from _fastpath.address cimport addr_t
+from _fastpath.address cimport addr_is_zero, addr_t
 from _fastpath.choice cimport CHOICE_IP_ID, choice_fed, fold
-from _fastpath.forwarding cimport address_kind, fib_lookup, output_refusal, source_address
+from _fastpath.fib_rules cimport flowi_t, flowi_to
+from _fastpath.forwarding cimport (
+    address_kind,
+    device_address,
+    route_output,
+    source_address,
+)
 from _fastpath.icmp cimport (
     arp_reply_build,
     arp_request_target,
@@ -13,6 +19,8 @@ from _fastpath.icmp cimport (
 )
 from _fastpath.image cimport REJECT_TCP_RESET, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_MULTICAST
 from _fastpath.packet cimport (
+    PROTO_ICMP,
+    PROTO_ICMPV6,
     ether_dst,
     ether_src,
     packet_sums_up,
@@ -29,6 +37,11 @@ from _fastpath.trace cimport (
     trace_value,
 )
 from _fastpath.walk cimport answered, drop
+
+
+cdef enum:
+    TOS_ERROR = 0xC0            # IPTOS_PREC_INTERNETCONTROL
+    DUMMY_ADDRESS = 0xC0000008u     # INADDR_DUMMY: RFC 7600
 
 
 cdef packet_t* spawn(walk_t* walk) noexcept nogil:
@@ -86,18 +99,20 @@ cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
     cdef packet_t* made
     cdef addr_t src = packet.dst
     cdef uint8_t kind_of_dst
-    cdef int32_t back
+    cdef int32_t back = -1
+    cdef flowi_t flow
     if not icmp_may_answer(packet):
-        return False
-    back = fib_lookup(walk.image, packet.node, packet.family, packet.src)
-    if output_refusal(walk.image, packet.node, back):
         return False
     kind_of_dst = address_kind(walk.image, packet.node, packet.family, packet.dst, -1)
     if kind_of_dst == ROUTE_BROADCAST or kind_of_dst == ROUTE_MULTICAST:
         return False
-    if kind_of_dst != ROUTE_LOCAL:
-        if not source_address(walk.image, back, packet.src, &src):
-            return False
+    flow = error_flow(walk, type, code)
+    if kind_of_dst == ROUTE_LOCAL:
+        flow.src = packet.dst
+    if route_output(walk.image, walk.state, &flow, packet, &back):
+        return False
+    if kind_of_dst != ROUTE_LOCAL and not error_source(walk, back, &src):
+        return False
     made = spawn(walk)
     if made == NULL:
         return False
@@ -105,7 +120,34 @@ cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
                walk.image.nodes[packet.node].default_ttl,
                ip_id(walk) if packet.family == 4 else 0)
     launch(walk, made, kind)
+    made.route = back
+    made.is_routed = 1
     return True
+
+
+cdef flowi_t error_flow(const walk_t* walk, uint8_t type, uint8_t code) noexcept nogil:
+    """icmp_route_lookup, icmp6_send: what the way back is asked with."""
+    cdef const packet_t* packet = walk.packet
+    cdef flowi_t flow = flowi_to(walk.image, packet.node, packet.family, packet.src)
+    flow.proto = PROTO_ICMP if packet.family == 4 else PROTO_ICMPV6
+    flow.dport = <uint16_t>(type << 8) | code      # fl4_icmp_type shares the port's place
+    if packet.family == 4:
+        flow.tos = packet.tos | TOS_ERROR
+    return flow
+
+
+cdef bint error_source(const walk_t* walk, int32_t back, addr_t* src) noexcept nogil:
+    """The address that an error comes from, when not the one that was asked for."""
+    cdef const packet_t* packet = walk.packet
+    if packet.family == 6 and packet.entered_by >= 0 and addr_is_zero(
+            walk.image.routes[back].prefsrc):
+        if device_address(walk.image, packet.in_device, 6, packet.src, src):
+            return True
+    if source_address(walk.image, back, packet.src, src):
+        return True
+    if packet.family == 4:
+        src[0] = addr_t(0, DUMMY_ADDRESS)
+    return packet.family == 4
 
 
 cdef int not_routed(walk_t* walk, uint16_t reason) noexcept nogil:

@@ -99,7 +99,7 @@ cdef int redirected(walk_t* walk, int32_t bridge) noexcept nogil:
     cdef const route_t* way
     cdef uint64_t mac = walk.image.devices[bridge].mac
     cdef addr_t next_hop
-    cdef int reason = route_input(walk.image, packet, bridge, &route)
+    cdef int reason = route_input(walk.image, walk.state, packet, bridge, &route)
     cdef bint is_bridged = (route >= 0 and walk.image.routes[route].device == bridge
                             and walk.image.routes[route].kind == ROUTE_UNICAST)
     if packet.family == 6 and reason == FORWARDING_DISABLED and route >= 0:
@@ -114,7 +114,7 @@ cdef int redirected(walk_t* walk, int32_t bridge) noexcept nogil:
         packet.route = route
         trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
         next_hop = packet.dst if addr_is_zero(way.gateway) else way.gateway
-        reason = neighbour_mac(walk, bridge, next_hop, &mac)
+        reason = neighbour_mac(walk, bridge, way.gateway_family, next_hop, &mac)
         if reason:
             return drop(walk, <uint16_t>reason)
     set_ether_dst(walk, mac)

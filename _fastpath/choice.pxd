@@ -11,6 +11,7 @@ cpdef enum ChoiceKind:
     CHOICE_NAT_PORT = 2     # port (or echo identifier) of a new mapping
     CHOICE_VXLAN_PORT = 3   # source port of the outer UDP header
     CHOICE_IP_ID = 4        # IP identification of a packet the node makes
+    CHOICE_MULTIPATH = 5    # leg of a multipath route
 
 # What a draw depends on, besides the seed.
 cdef struct draw_t:

@@ -12,6 +12,7 @@ from _fastpath.image cimport (
     classifier_t,
     device_t,
     fdb_t,
+    fib_rule_t,
     hook_t,
     host_t,
     interface_t,
@@ -172,7 +173,7 @@ cdef class Engine:
 
     def point_network(self, arrays):
         cdef const device_t[::1] devices = arrays["devices"]
-        cdef const int32_t[::1] fibs = arrays["fibs"]
+        cdef const fib_rule_t[::1] fib_rules = arrays["fib_rules"]
         cdef const lpm_node_t[::1] lpm = arrays["lpm"]
         cdef const route_t[::1] routes = arrays["routes"]
         cdef const neighbour_t[::1] neighbours = arrays["neighbours"]
@@ -185,7 +186,7 @@ cdef class Engine:
         cdef const int32_t[::1] wires = arrays["wires"]
         cdef const uint32_t[::1] base = arrays["base"]
         self.image.devices = &devices[0]
-        self.image.fibs = &fibs[0]
+        self.image.fib_rules = &fib_rules[0]
         self.image.lpm = &lpm[0]
         self.image.routes = &routes[0]
         self.image.neighbours = &neighbours[0]

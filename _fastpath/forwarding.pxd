@@ -3,20 +3,22 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from _fastpath.address cimport addr_t
 from _fastpath.image cimport host_t, image_t, node_t, route_t
+from _fastpath.fib_rules cimport flowi_t
 from _fastpath.packet cimport packet_t
-
-# Route for a destination on a node; -1 if none.  Tables are asked in the order of `ip rule`.
-cdef int32_t fib_lookup(const image_t* image, int32_t node, uint8_t family,
-                        addr_t destination) noexcept nogil
+from _fastpath.state cimport state_t
 
 # 0 or the Reason why a packet that arrived on `device` is not routed (ip_route_input_slow);
 # `route` is -1 when there is none.
-cdef int route_input(const image_t* image, const packet_t* packet, int32_t device,
-                     int32_t* route) noexcept nogil
+cdef int route_input(const image_t* image, state_t* state, const packet_t* packet,
+                     int32_t device, int32_t* route) noexcept nogil
 
-# Device by which the node's own packets leave, and the Reason why they do not (0: they do).
+# 0 or the Reason why the node does not send by these (ip_route_output_key): the route it takes,
+# -1 when there is none.  `packet`: see fib_select.
+cdef int route_output(const image_t* image, state_t* state, const flowi_t* flow,
+                      const packet_t* packet, int32_t* route) noexcept nogil
+
+# Device by which the node's own packets leave.
 cdef int32_t output_device(const image_t* image, int32_t node, int32_t route) noexcept nogil
-cdef int output_refusal(const image_t* image, int32_t node, int32_t route) noexcept nogil
 
 # RouteKind of an address by the local table alone (inet_addr_type); UNICAST if it is not there.
 cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
@@ -24,6 +26,9 @@ cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
 
 # Source address for packets that leave by `device` towards `next_hop` (inet_select_addr).
 cdef bint select_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
+                         addr_t* address) noexcept nogil
+# The device's own alone.
+cdef bint device_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
                          addr_t* address) noexcept nogil
 # The same, with the route's preferred source first.
 cdef bint source_address(const image_t* image, int32_t route, addr_t destination,

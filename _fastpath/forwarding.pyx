@@ -1,6 +1,8 @@
 """Where an IP packet goes.  Specified by dataplane.reference.forwarding."""
 
 from _fastpath.address cimport addr_compare, addr_equal, addr_in, addr_is_zero
+from _fastpath.fib_rules cimport fib_lookup, flowi_input
+from _fastpath.fib_select cimport fib_select
 from _fastpath.image cimport (
     DEVICE_LOOPBACK,
     ROUTE_BLACKHOLE,
@@ -8,7 +10,6 @@ from _fastpath.image cimport (
     ROUTE_LOCAL,
     ROUTE_MULTICAST,
     ROUTE_PROHIBIT,
-    ROUTE_THROW,
     ROUTE_UNICAST,
     ROUTE_UNKNOWN,
     ROUTE_UNREACHABLE,
@@ -31,20 +32,7 @@ from _fastpath.reason cimport ROUTE_UNREACHABLE as REASON_UNREACHABLE
 cdef enum:
     LIMITED_BROADCAST = 0xFFFFFFFFu
 
-# --------------------------------------------------------------------------------- routes
-
-
-cdef int32_t fib_lookup(const image_t* image, int32_t node, uint8_t family,
-                        addr_t destination) noexcept nogil:
-    cdef const node_t* here = &image.nodes[node]
-    cdef uint32_t column = 1 if family == 6 else 0
-    cdef uint32_t i
-    cdef int32_t route
-    for i in range(here.fib_count[column]):
-        route = lpm_lookup(image.lpm, image.fibs[here.fib_start[column] + i], destination, family)
-        if route >= 0 and image.routes[route].kind != ROUTE_THROW:
-            return route
-    return -1
+# ------------------------------------------------------------------------ kinds of address
 
 
 cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
@@ -53,7 +41,7 @@ cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
     cdef int32_t route
     if family == 4:
         # fib_frontend.c, __inet_dev_addr_type
-        if addr_is_zero(address) or address.lo == 0xFFFFFFFFu:
+        if address.lo >> 24 == 0 or address.lo == LIMITED_BROADCAST:
             return ROUTE_BROADCAST
         if (address.lo >> 28) == 0xE:
             return ROUTE_MULTICAST
@@ -69,61 +57,104 @@ cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
     return image.routes[route].kind
 
 
+# ------------------------------------------------------------------------------- sources
+
+
 cdef inline bint is_loopback(addr_t address) noexcept nogil:
     return (address.lo >> 24) == 127
 
 
-cdef int reverse_path(const image_t* image, const packet_t* packet,
-                      int32_t device) noexcept nogil:
-    """The way back must be the way it came: RFC 3704, strict (1) or loose (2)."""
+cdef bint is_own(const image_t* image, int32_t node, addr_t address) noexcept nogil:
+    """inet_lookup_ifaddr_rcu: an address of any device."""
+    cdef const device_t* dev
+    cdef uint32_t device, i
+    for device in range(image.nodes[node].device_start,
+                        image.nodes[node].device_start + image.nodes[node].device_count):
+        dev = &image.devices[device]
+        for i in range(dev.address_start, dev.address_start + dev.address_count):
+            if image.addresses[i].family == 4 and addr_equal(image.addresses[i].address, address):
+                return True
+    return False
+
+
+cdef bint uses_device(const image_t* image, int32_t route, int32_t device) noexcept nogil:
+    """fib_info_nh_uses_dev"""
+    cdef const route_t* way = &image.routes[route]
+    cdef uint32_t i
+    if way.device == device:
+        return True
+    for i in range(way.leg_start, way.leg_start + way.leg_count):
+        if image.routes[i].device == device:
+            return True
+    return False
+
+
+cdef int reverse_path(const image_t* image, const packet_t* packet, int32_t device,
+                      bint to_everybody) noexcept nogil:
+    """__fib_validate_source.  The way back must be the way it came: RFC 3704, strict (1) or
+    loose (2); and no source may be anything but a host."""
     cdef const device_t* dev = &image.devices[device]
-    cdef int32_t back = fib_lookup(image, dev.node, 4, packet.src)
+    cdef flowi_t flow = flowi_input(image, packet, device)
+    cdef int32_t back
     cdef uint8_t kind
-    if back < 0:
-        return REVERSE_PATH
-    kind = image.routes[back].kind
+    flow.src, flow.dst = addr_t(0, 0) if to_everybody else packet.dst, packet.src
+    flow.iif = image.nodes[dev.node].loopback
+    flow.sport, flow.dport = flow.dport, flow.sport
+    if not dev.src_valid_mark:
+        flow.mark = 0
+    back = fib_lookup(image, &flow)
+    kind = image.routes[back].kind if back >= 0 else ROUTE_UNREACHABLE
     if kind == ROUTE_BLACKHOLE or kind == ROUTE_UNREACHABLE or kind == ROUTE_PROHIBIT:
-        return REVERSE_PATH
+        return REVERSE_PATH if dev.rp_filter else 0
     if kind == ROUTE_UNKNOWN:
         return ROUTE_UNMODELLED
-    if kind == ROUTE_LOCAL:
-        return 0                                # accept_local
-    if kind != ROUTE_UNICAST:
+    if kind != ROUTE_UNICAST and not (kind == ROUTE_LOCAL and dev.accept_local):
         return MARTIAN_SOURCE
-    return REVERSE_PATH if dev.rp_filter == 1 and image.routes[back].device != device else 0
-
-
-cdef int check_source(const image_t* image, const packet_t* packet,
-                      int32_t device) noexcept nogil:
-    """fib_frontend.c, fib_validate_source: our own addresses, and the reverse path filter."""
-    cdef const device_t* dev = &image.devices[device]
-    if packet.src.lo == 0 and packet.dst.lo == LIMITED_BROADCAST:
+    if uses_device(image, back, device) or (kind == ROUTE_LOCAL and dev.kind == DEVICE_LOOPBACK):
         return 0
-    if (dev.kind != DEVICE_LOOPBACK and not dev.accept_local
-            and address_kind(image, dev.node, 4, packet.src, -1) == ROUTE_LOCAL):
-        return MARTIAN_SOURCE
-    return reverse_path(image, packet, device) if dev.rp_filter else 0
+    if not dev.has_address:
+        return REVERSE_PATH if dev.rp_filter else 0
+    return REVERSE_PATH if dev.rp_filter == 1 else 0
+
+
+cdef int check_source(const image_t* image, const packet_t* packet, int32_t device,
+                      int32_t out_device, bint to_everybody) noexcept nogil:
+    """fib_validate_source.  `out_device`: where it would be forwarded; -1 = it is not."""
+    cdef const device_t* dev = &image.devices[device]
+    cdef const node_t* node = &image.nodes[dev.node]
+    if dev.rp_filter == 0 and not (device == out_device and dev.send_redirects):
+        if dev.accept_local:
+            return 0
+        if not node.has_custom_local and not node.has_custom_rules:
+            return MARTIAN_SOURCE if is_own(image, dev.node, packet.src) else 0
+    return reverse_path(image, packet, device, to_everybody)
 
 
 cdef int check_addresses(const image_t* image, const packet_t* packet,
                          int32_t device) noexcept nogil:
     """route.c, ip_route_input_slow: addresses that never arrive on a wire."""
     cdef const device_t* dev = &image.devices[device]
-    cdef bint may_loop = dev.kind == DEVICE_LOOPBACK or dev.route_localnet
     cdef uint64_t src = packet.src.lo, dst = packet.dst.lo
     if src >> 28 == 0xE or src == LIMITED_BROADCAST:
         return MARTIAN_SOURCE
-    if dst == LIMITED_BROADCAST:
-        return 0                # the only destination for which source 0.0.0.0 is right
+    if is_to_everybody(packet):
+        return 0                # the only destinations for which source 0.0.0.0 is right
     if src >> 24 == 0:
         return MARTIAN_SOURCE
     if dst >> 24 == 0:
         return MARTIAN_DESTINATION
-    if is_loopback(packet.dst) and not may_loop:
+    if dev.route_localnet:
+        return 0
+    if is_loopback(packet.dst):
         return MARTIAN_DESTINATION
-    if is_loopback(packet.src) and not may_loop:
-        return MARTIAN_SOURCE
-    return 0
+    return MARTIAN_SOURCE if is_loopback(packet.src) else 0
+
+
+cdef inline bint is_to_everybody(const packet_t* packet) noexcept nogil:
+    return packet.dst.lo == LIMITED_BROADCAST or (packet.src.lo == 0 and packet.dst.lo == 0)
+
+
+# --------------------------------------------------------------------------------- routes
 
 
 cdef int refusal(uint8_t kind) noexcept nogil:
@@ -136,27 +167,73 @@ cdef int refusal(uint8_t kind) noexcept nogil:
     return 0 if kind == ROUTE_UNICAST else ROUTE_UNMODELLED
 
 
-cdef int route_input(const image_t* image, const packet_t* packet, int32_t device,
-                     int32_t* route) noexcept nogil:
-    cdef int32_t node = image.devices[device].node
-    cdef int reason = 0
-    cdef uint8_t kind
+cdef int route_input(const image_t* image, state_t* state, const packet_t* packet,
+                     int32_t device, int32_t* route) noexcept nogil:
+    cdef flowi_t flow = flowi_input(image, packet, device)
     route[0] = -1
     if packet.family == 4:
-        reason = check_addresses(image, packet, device)
-        if reason:
-            return reason
-    if packet.family == 4 and packet.dst.lo == LIMITED_BROADCAST:
-        return check_source(image, packet, device)
-    route[0] = fib_lookup(image, node, packet.family, packet.dst)
-    kind = image.routes[route[0]].kind if route[0] >= 0 else ROUTE_UNKNOWN
-    if kind != ROUTE_LOCAL and kind != ROUTE_BROADCAST:
-        if not image.nodes[node].forwarding[1 if packet.family == 6 else 0]:
-            return FORWARDING_DISABLED
-        reason = refusal(kind) if route[0] >= 0 else NO_ROUTE
-    if reason == 0 and packet.family == 4:
-        reason = check_source(image, packet, device)
-    return reason
+        return route_input4(image, state, &flow, packet, device, route)
+    return route_input6(image, state, &flow, packet, route)
+
+
+cdef int choose_leg(const image_t* image, state_t* state, const flowi_t* flow,
+                    const packet_t* packet, int32_t* route) noexcept nogil:
+    cdef int32_t leg = fib_select(image, state, flow, packet, route[0])
+    if leg < 0:
+        return ROUTE_UNMODELLED
+    if leg == route[0]:
+        return 0
+    route[0] = leg
+    return refusal(image.routes[leg].kind)
+
+
+cdef int route_input4(const image_t* image, state_t* state, const flowi_t* flow,
+                      const packet_t* packet, int32_t device, int32_t* route) noexcept nogil:
+    """ip_route_input_slow"""
+    cdef const device_t* dev = &image.devices[device]
+    cdef int reason = check_addresses(image, packet, device)
+    cdef uint8_t kind
+    if reason:
+        return reason
+    if is_to_everybody(packet):
+        return 0 if packet.src.lo >> 24 == 0 else check_source(image, packet, device, -1, True)
+    route[0] = fib_lookup(image, flow)
+    kind = image.routes[route[0]].kind if route[0] >= 0 else ROUTE_UNREACHABLE
+    if kind == ROUTE_BROADCAST and not dev.bc_forwarding:
+        return check_source(image, packet, device, -1, True)
+    if kind == ROUTE_LOCAL:
+        return check_source(image, packet, device, -1, False)
+    if not dev.forwards and kind != ROUTE_BROADCAST:
+        return FORWARDING_DISABLED
+    if route[0] < 0:
+        return NO_ROUTE
+    if kind == ROUTE_MULTICAST:
+        return MARTIAN_DESTINATION
+    reason = refusal(kind) if kind != ROUTE_BROADCAST else 0
+    if reason == 0:
+        reason = choose_leg(image, state, flow, packet, route)
+    if reason:
+        return reason
+    return check_source(image, packet, device, image.routes[route[0]].device, False)
+
+
+cdef int route_input6(const image_t* image, state_t* state, const flowi_t* flow,
+                      const packet_t* packet, int32_t* route) noexcept nogil:
+    """ip6_route_input, and ip6_forward's first question: it is asked only of what has a way."""
+    cdef int reason
+    cdef uint8_t kind
+    route[0] = fib_lookup(image, flow)
+    if route[0] < 0:
+        return NO_ROUTE
+    kind = image.routes[route[0]].kind
+    if kind == ROUTE_LOCAL:
+        return 0
+    reason = refusal(kind)
+    if reason:
+        return reason
+    if not image.nodes[flow.node].forwarding[1]:
+        return FORWARDING_DISABLED
+    return choose_leg(image, state, flow, packet, route)
 
 
 cdef int32_t output_device(const image_t* image, int32_t node, int32_t route) noexcept nogil:
@@ -165,24 +242,27 @@ cdef int32_t output_device(const image_t* image, int32_t node, int32_t route) no
     return image.routes[route].device
 
 
-cdef int output_refusal(const image_t* image, int32_t node, int32_t route) noexcept nogil:
+cdef int route_output(const image_t* image, state_t* state, const flowi_t* flow,
+                      const packet_t* packet, int32_t* route) noexcept nogil:
     cdef uint8_t kind
-    if route < 0:
+    cdef int reason
+    route[0] = fib_lookup(image, flow)
+    if route[0] < 0:
         return NO_ROUTE
-    kind = image.routes[route].kind
+    kind = image.routes[route[0]].kind
     if kind != ROUTE_LOCAL and kind != ROUTE_BROADCAST and refusal(kind):
         return refusal(kind)
-    return ROUTE_UNMODELLED if output_device(image, node, route) < 0 else 0
+    reason = choose_leg(image, state, flow, packet, route)
+    if reason:
+        return reason
+    return ROUTE_UNMODELLED if output_device(image, flow.node, route[0]) < 0 else 0
 
 
 # ------------------------------------------------------------------------ source addresses
 
 
-cdef bint select_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
+cdef bint device_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
                          addr_t* address) noexcept nogil:
-    # devinet.c, inet_select_addr, scope universe: the first primary address whose subnet holds
-    # the next hop, else the first, else the first of another device.  (IPv6 has a longer story,
-    # RFC 6724; here it is treated alike.)
     cdef const device_t* dev = &image.devices[device]
     cdef const address_t* own
     cdef bint found = False
@@ -199,7 +279,16 @@ cdef bint select_address(const image_t* image, int32_t device, uint8_t family, a
         if not found:
             address[0] = own.address
             found = True
-    return found or any_address(image, dev.node, family, address)
+    return found
+
+
+cdef bint select_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
+                         addr_t* address) noexcept nogil:
+    # devinet.c, inet_select_addr, scope universe: the first primary address whose subnet holds
+    # the next hop, else the first, else the first of another device.  (IPv6 has a longer story,
+    # RFC 6724; here it is treated alike.)
+    return (device_address(image, device, family, next_hop, address)
+            or any_address(image, image.devices[device].node, family, address))
 
 
 cdef bint source_address(const image_t* image, int32_t route, addr_t destination,
@@ -213,6 +302,9 @@ cdef bint source_address(const image_t* image, int32_t route, addr_t destination
         return True
     if way.device < 0:
         return False
+    if way.family == 4:         # fib_info_update_nhc_saddr: near the gateway, or just the first
+        return select_address(image, way.device, 4, addr_t(0, 0) if way.gateway_family == 6
+                              else way.gateway, address)
     return select_address(image, way.device, way.family,
                           destination if addr_is_zero(way.gateway) else way.gateway, address)
 

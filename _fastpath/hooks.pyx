@@ -4,10 +4,13 @@ defragmentation -400 · raw -300 · conntrack -200 · mangle -150 · destination
 · filter 0 · security 50 · source NAT 100 · conntrack's confirmation, last
 """
 
-from libc.stdint cimport uint16_t
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint8_t
 
+from _fastpath.address cimport addr_equal, addr_t
 from _fastpath.answers cimport reject
 from _fastpath.conntrack cimport conntrack_confirm, conntrack_in
+from _fastpath.fib_rules cimport flowi_output, flowi_t
+from _fastpath.forwarding cimport address_kind, route_output
 from _fastpath.image cimport (
     ENTRY_CONFIRM,
     ENTRY_CONNTRACK,
@@ -15,7 +18,10 @@ from _fastpath.image cimport (
     ENTRY_TABLE,
     HOOKS,
     HOOK_INPUT,
+    HOOK_OUTPUT,
     HOOK_POSTROUTING,
+    ROUTE_LOCAL,
+    ROUTE_UNICAST,
     hook_t,
     node_t,
 )
@@ -31,7 +37,12 @@ from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, table_walk
 from _fastpath.packet cimport PROTO_ICMP, PROTO_ICMPV6, packet_t
 from _fastpath.reason cimport FRAGMENT_UNMODELLED
 from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY
+from _fastpath.trace cimport STEP_ROUTE, trace_step
 from _fastpath.walk cimport GO_ON, answered, drop
+
+
+cdef enum:
+    TABLE_MANGLE = 1
 
 
 cdef int nat_hook(walk_t* walk, const hook_t* entry, uint32_t hook) noexcept nogil:
@@ -60,12 +71,60 @@ cdef int nat_hook(walk_t* walk, const hook_t* entry, uint32_t hook) noexcept nog
     return WALK_ACCEPT
 
 
+# What a packet's route was asked with.
+cdef struct asked_t:
+    addr_t src, dst
+    uint32_t mark
+    uint8_t tos, ttl
+
+
+cdef inline void note(const packet_t* packet, asked_t* asked) noexcept nogil:
+    asked.src, asked.dst = packet.src, packet.dst
+    asked.mark, asked.tos, asked.ttl = packet.mark, packet.tos, packet.ttl
+
+
+cdef bint is_rerouted(const packet_t* packet, const asked_t* before,
+                      const hook_t* entry) noexcept nogil:
+    """ipt_mangle_out, ip6t_mangle_out, nf_nat_ipv4_local_fn"""
+    if entry.kind == ENTRY_NAT:
+        return not addr_equal(packet.dst, before.dst)
+    if entry.kind != ENTRY_TABLE or entry.table != TABLE_MANGLE:
+        return False
+    if packet.mark != before.mark or packet.tos != before.tos:
+        return True
+    if packet.family == 6 and packet.ttl != before.ttl:
+        return True
+    return not (addr_equal(packet.dst, before.dst) and addr_equal(packet.src, before.src))
+
+
+cdef int route_again(walk_t* walk) noexcept nogil:
+    """ip_route_me_harder, ip6_route_me_harder.  IPv4's asks for no protocol, and with no source
+    that is neither this node's nor a host's."""
+    cdef packet_t* packet = walk.packet
+    cdef flowi_t flow = flowi_output(walk.image, packet, packet.node, -1)
+    cdef int32_t route = -1
+    cdef int reason
+    flow.proto = flow.sport = flow.dport = 0
+    if packet.family == 6:
+        flow.tos = 0
+    elif address_kind(walk.image, packet.node, 4, packet.src, -1) not in (
+            ROUTE_LOCAL, ROUTE_UNICAST):
+        flow.src = addr_t(0, 0)
+    reason = route_output(walk.image, walk.state, &flow, packet, &route)
+    if reason == 0:
+        trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
+        packet.route = route
+    return reason
+
+
 cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
     cdef const node_t* node = &walk.image.nodes[walk.packet.node]
     cdef uint32_t column = (HOOKS if walk.packet.family == 6 else 0) + hook
     cdef const hook_t* entry
     cdef uint32_t i, rule = 0
     cdef int outcome, reason
+    cdef asked_t before
+    note(walk.packet, &before)
     for i in range(node.hook_start[column], node.hook_start[column] + node.hook_count[column]):
         entry = &walk.image.hooks[i]
         outcome = WALK_ACCEPT
@@ -83,6 +142,11 @@ cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
             if reason:
                 return drop(walk, <uint16_t>reason)
         if outcome == WALK_ACCEPT:
+            if hook == HOOK_OUTPUT and is_rerouted(walk.packet, &before, entry):
+                reason = route_again(walk)
+                if reason:
+                    return drop(walk, <uint16_t>reason)
+                note(walk.packet, &before)
             continue
         if outcome == WALK_REJECT:
             return answered(walk, reject(

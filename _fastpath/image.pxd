@@ -40,6 +40,17 @@ cpdef enum RouteKind:       # RTN_*
     ROUTE_THROW = 9
     ROUTE_UNKNOWN = 255     # not modelled (multipath, encap …)
 
+cpdef enum RuleAction:      # FR_ACT_*
+    RULE_LOOKUP = 1         # ask the table
+    RULE_GOTO = 2
+    RULE_NOP = 3
+    RULE_ANSWER = 4         # with the route, or with "no route" (unreachable)
+
+cpdef enum RuleSelector:    # what the outcome of a rule hangs on, and is not always known
+    RULE_USER = 1           # a user that is not root
+    RULE_ROOT = 2           # one that may be root
+    RULE_UNKNOWN = 3        # something that is not modelled
+
 cpdef enum U32Operator:     # enum xt_u32_ops
     U32_AND = 0
     U32_LEFT = 1
@@ -283,13 +294,17 @@ cdef struct node_t:
     uint64_t identity           # hash of the node's name
     uint32_t hook_start[10]     # [family is 6][hook]: first entry in hooks
     uint16_t hook_count[10]
-    uint32_t fib_start[2]       # per family: first of its tables in fibs, in rule order
+    uint32_t fib_start[2]       # per family: first of its fib_rules, by priority
     uint32_t fib_count[2]
     int32_t local_fib[2]        # root of the local table; -1 = none
     uint32_t device_start, device_count
     int32_t loopback            # device
     uint16_t port_low, port_high    # net.ipv4.ip_local_port_range
     uint8_t forwarding[2]       # ip_forward, ipv6 forwarding
+    uint8_t hash_policy[2]      # fib_multipath_hash_policy
+    uint8_t has_custom_rules    # fib_validate_source looks closer: see forwarding.pyx
+    uint8_t has_custom_local
+    uint32_t hash_fields[2]     # fib_multipath_hash_fields
     uint8_t bridge_nf[2]        # bridge-nf-call-iptables, -ip6tables
     uint8_t default_ttl         # ip_default_ttl
     uint8_t tcp_loose           # nf_conntrack_tcp_loose
@@ -323,6 +338,12 @@ cdef struct device_t:
     uint8_t has_hosts           # something is known of what is behind it
     uint8_t accept_local
     uint8_t is_ether            # has a link layer with MAC addresses
+    uint8_t forwards            # IPv4 packets that arrived here may go on
+    uint8_t send_redirects
+    uint8_t src_valid_mark      # the way back is looked up with the packet's mark
+    uint8_t bc_forwarding
+    uint8_t has_address         # IPv4
+    uint8_t padding[3]
 
 cdef struct vxlan_t:
     addr_t local                # zero: the route chooses
@@ -357,11 +378,37 @@ cdef struct route_t:
     addr_t gateway              # zero = the destination itself is the next hop
     addr_t prefsrc              # zero = chosen from the device's addresses
     int32_t device              # -1 = none
+    int32_t next                # the next route for the same prefix; -1 = none
+    uint32_t leg_start, leg_count   # of a multipath route: its legs, routes of their own
+    uint32_t upper_bound        # of a leg: the last hash that chooses it (fib_rebalance)
     uint8_t kind                # RouteKind
     uint8_t family
     uint8_t scope
     uint8_t is_listed           # 0: derived here (an address's local route), 1: from the node
-    uint32_t padding
+    uint8_t tos                 # 0 = any
+    uint8_t prefixlen
+    uint8_t gateway_family      # 6: the gateway of an IPv4 route is IPv6
+    uint8_t padding
+
+# A policy routing rule: struct fib_rule.
+cdef struct fib_rule_t:
+    addr_t src, src_mask
+    addr_t dst, dst_mask
+    uint32_t mark, mark_mask
+    int32_t iif, oif            # device; -1 = any, -2 = one that is not there
+    int32_t table               # root of its trie; -1 = an empty table
+    int32_t target              # of RULE_GOTO: index of the rule; -1 = there is none
+    int32_t route               # of RULE_ANSWER, or when not known: its route; -1 = none
+    int32_t suppress_prefixlen  # -1 = off
+    uint16_t sport_low, sport_high, dport_low, dport_high   # 0-0 = any
+    uint8_t tos                 # 0 = any
+    uint8_t proto               # 0 = any
+    uint8_t invert              # `not`
+    uint8_t action              # RuleAction
+    uint8_t selector            # RuleSelector
+    uint8_t suppress_group      # 1: by device group, which is not modelled
+    uint8_t is_never            # a selector that no packet has: a tunnel's id, a VRF
+    uint8_t padding
 
 cdef struct neighbour_t:
     addr_t address
@@ -406,7 +453,7 @@ cdef struct image_t:
     const pattern_key_t* pattern_keys
     const uint32_t* classifier_rules
     const uint32_t* words           # longer arguments of matches and targets
-    const int32_t* fibs             # roots of tries, in rule order
+    const fib_rule_t* fib_rules
     const lpm_node_t* lpm
     const route_t* routes
     const neighbour_t* neighbours   # sorted by (device, address)

@@ -22,5 +22,5 @@ cdef void neighbour_see(const image_t* image, state_t* state, int32_t device,
                         const packet_t* packet) noexcept nogil
 
 # The same for walk.packet, with the step.  0, or the Reason why the address is not to be had.
-cdef int neighbour_mac(walk_t* walk, int32_t device, addr_t next_hop,
+cdef int neighbour_mac(walk_t* walk, int32_t device, uint8_t family, addr_t next_hop,
                        uint64_t* mac) noexcept nogil

@@ -104,11 +104,10 @@ cdef void neighbour_see(const image_t* image, state_t* state, int32_t device,
         entry.family = packet.family
 
 
-cdef int neighbour_mac(walk_t* walk, int32_t device, addr_t next_hop,
+cdef int neighbour_mac(walk_t* walk, int32_t device, uint8_t family, addr_t next_hop,
                        uint64_t* mac) noexcept nogil:
     cdef int32_t entry = -1
-    cdef int found = resolve(walk.image, walk.state, device, walk.packet.family, next_hop, mac,
-                             &entry)
+    cdef int found = resolve(walk.image, walk.state, device, family, next_hop, mac, &entry)
     if found == RESOLVED_ENTRY:
         trace_step(walk.trace, STEP_NEIGHBOUR, <uint32_t>entry)
     elif found == RESOLVED_FAILED:

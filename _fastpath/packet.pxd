@@ -86,6 +86,7 @@ cdef struct packet_t:
     int32_t node            # where it is
     int32_t route           # by which it leaves; -1 = not routed
     uint8_t generated       # Generated, of a pending packet
+    uint8_t is_routed       # a pending packet whose route is known
     uint8_t send_raw        # a pending packet that leaves by out_device as it stands
     uint16_t refusal        # Reason why its IP header is refused; 0 = it is sound
 

@@ -28,13 +28,13 @@ from _fastpath.answers cimport arp_answer, icmp_error, not_routed
 from _fastpath.bridge cimport bridge_input, bridge_output
 from _fastpath.conntrack cimport conntrack_drop
 from _fastpath.forwarding cimport (
-    fib_lookup,
     host_lookup,
     output_device,
-    output_refusal,
     route_input,
+    route_output,
     wire_lookup,
 )
+from _fastpath.fib_rules cimport flowi_output, flowi_t
 from _fastpath.hooks cimport hooks
 from _fastpath.image cimport (
     DEVICE_BRIDGE,
@@ -258,14 +258,15 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
     packet.prerouting_done = 0
     if is_multicast(packet):
         return end(walk, CONSUMED, GROUP_ADDRESS, device)
-    reason = route_input(walk.image, packet, device, &route)
+    reason = route_input(walk.image, walk.state, packet, device, &route)
     if route >= 0:
         trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
     if reason:
         return not_routed(walk, <uint16_t>reason)
     if route < 0:
         return local_in(walk, device)           # the limited broadcast needs no route
-    if walk.image.routes[route].kind in (ROUTE_LOCAL, ROUTE_BROADCAST):
+    if walk.image.routes[route].kind == ROUTE_LOCAL or (
+            walk.image.routes[route].kind == ROUTE_BROADCAST and not dev.bc_forwarding):
         return local_in(walk, device)
     return ip_forward(walk, device, route)
 
@@ -330,31 +331,29 @@ cdef int local_in(walk_t* walk, int32_t device) noexcept nogil:
 cdef int local_out(walk_t* walk) noexcept nogil:
     """ip_local_out, with the routing that came before it."""
     cdef packet_t* packet = walk.packet
-    cdef int32_t route = fib_lookup(walk.image, packet.node, packet.family, packet.dst)
-    cdef int reason = output_refusal(walk.image, packet.node, route)
-    if reason == 0 and packet.must_leave_by >= 0 and (
-            walk.image.routes[route].device != packet.must_leave_by):
-        reason = ROUTE_UNMODELLED       # another route by the tunnel's own device may exist
+    cdef flowi_t flow = flowi_output(walk.image, packet, packet.node, packet.must_leave_by)
+    cdef int32_t route = -1
+    cdef int reason = 0
+    if packet.is_routed:
+        route = packet.route
+    else:
+        if packet.encapsulations:
+            flow.mark = 0           # udp_tunnel_dst_lookup
+        elif packet.is_made and packet.family == 4:
+            flow.proto = flow.sport = flow.dport = 0    # nf_send_reset, ip_route_me_harder
+        reason = route_output(walk.image, walk.state, &flow, NULL, &route)
     trace_step(walk.trace, STEP_LOCAL_OUT, <uint32_t>packet.node)
     if reason:
         return drop(walk, <uint16_t>reason)
     trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
     packet.route = route
+    packet.is_routed = 0
     packet.is_local = 1
     packet.entered_by = packet.bridge_port = -1
-    packet.destination_changed = 0
     packet.in_device, packet.out_device = -1, output_device(walk.image, packet.node, route)
     if hooks(walk, HOOK_OUTPUT) == END:
         return END
-    if packet.destination_changed:
-        # ip_route_me_harder
-        route = fib_lookup(walk.image, packet.node, packet.family, packet.dst)
-        reason = output_refusal(walk.image, packet.node, route)
-        if reason:
-            return drop(walk, <uint16_t>reason)
-        trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
-        packet.route = route
-        packet.out_device = output_device(walk.image, packet.node, route)
+    packet.out_device = output_device(walk.image, packet.node, packet.route)
     if hooks(walk, HOOK_POSTROUTING) == END:
         return END
     return ip_output(walk)
@@ -386,8 +385,8 @@ cdef int ip_output(walk_t* walk) noexcept nogil:
                 or (packet.family == 4 and packet.dst.lo == 0xFFFFFFFFu)):
             mac = group_mac(packet)
         else:
-            reason = neighbour_mac(walk, device, packet.dst if addr_is_zero(way.gateway)
-                                   else way.gateway, &mac)
+            reason = neighbour_mac(walk, device, way.gateway_family, packet.dst
+                                   if addr_is_zero(way.gateway) else way.gateway, &mac)
             if reason:
                 return drop(walk, <uint16_t>reason)
     set_ether_src(walk, dev.mac)

@@ -61,7 +61,8 @@ cdef int translate(walk_t* walk, const rule_t* rule, const target_t* target) noe
 
 cdef addr_t next_hop_of(const walk_t* walk) noexcept nogil:
     """rt_nexthop: the gateway of the packet's route, else its destination."""
-    if walk.packet.route >= 0:
+    if walk.packet.route >= 0 and (
+            walk.image.routes[walk.packet.route].gateway_family == walk.packet.family):
         if (walk.image.routes[walk.packet.route].gateway.hi
                 | walk.image.routes[walk.packet.route].gateway.lo):
             return walk.image.routes[walk.packet.route].gateway

@@ -7,9 +7,10 @@ from _fastpath.answers cimport ip_id, packet_draw
 from _fastpath.choice cimport CHOICE_VXLAN_PORT, choice_fed, choice_key, draw_t
 from _fastpath.conntrack cimport conntrack_drop
 from _fastpath.fdb cimport fdb_static
-from _fastpath.forwarding cimport fib_lookup, source_address
+from _fastpath.fib_rules cimport flowi_t, flowi_to
+from _fastpath.forwarding cimport route_output, source_address
 from _fastpath.image cimport device_t, node_t
-from _fastpath.packet cimport ether_dst, packet_scrub, packet_t, proto_has_ports
+from _fastpath.packet cimport PROTO_UDP, ether_dst, packet_scrub, packet_t, proto_has_ports
 from _fastpath.reason cimport (
     DEVICE_DOWN,
     NO_ROUTE,
@@ -74,6 +75,7 @@ cdef int encapsulate(walk_t* walk, int32_t device) noexcept nogil:
     cdef const node_t* node = &walk.image.nodes[dev.node]
     cdef addr_t remote, local
     cdef int32_t row, route
+    cdef flowi_t flow
     cdef uint32_t mark = packet.mark
     cdef uint16_t sport, id
     cdef int reason
@@ -96,8 +98,10 @@ cdef int encapsulate(walk_t* walk, int32_t device) noexcept nogil:
     if packet.encapsulations >= ENCAPSULATIONS_MAX:
         return drop(walk, TUNNEL_LOOP)
     if addr_is_zero(local):
-        route = fib_lookup(walk.image, dev.node, 4, remote)
-        if route < 0 or not source_address(walk.image, route, remote, &local):
+        flow = flowi_to(walk.image, dev.node, 4, remote)
+        flow.oif, flow.proto, flow.dport = vxlan.link, PROTO_UDP, vxlan.port
+        if (route_output(walk.image, walk.state, &flow, NULL, &route)
+                or not source_address(walk.image, route, remote, &local)):
             return drop(walk, NO_ROUTE)
     trace_step(walk.trace, STEP_ENCAPSULATE, <uint32_t>device)
     sport = outer_sport(walk, vxlan)

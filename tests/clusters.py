@@ -6,7 +6,14 @@ from ipaddress import ip_address, ip_network
 from hypothesis import strategies as st
 
 from dataplane.node import iptables
-from dataplane.node.state import InterfaceAddress, Neighbour, NodeState, Route
+from dataplane.node.state import (
+    InterfaceAddress,
+    Neighbour,
+    NextHop,
+    NodeState,
+    Route,
+    RoutingRule,
+)
 
 from .two_nodes import PODS, mac, two_nodes
 
@@ -23,6 +30,17 @@ SYSCTLS = {
     "net.ipv4.conf.all.rp_filter": ["0", "1", "2"],
     "net.ipv4.conf.all.route_localnet": ["0", "1"],
     "net.ipv4.conf.all.accept_local": ["0", "1"],
+    "net.ipv4.conf.all.src_valid_mark": ["0", "1"],
+    "net.ipv4.conf.all.send_redirects": ["0", "1"],
+    "net.ipv4.conf.default.send_redirects": ["0", "1"],
+    "net.ipv4.conf.all.bc_forwarding": ["0", "1"],
+    "net.ipv4.conf.cni0.bc_forwarding": ["0", "1"],
+    "net.ipv4.conf.cni0.forwarding": ["1", "0"],
+    "net.ipv4.conf.eth0.forwarding": ["1", "0"],
+    "net.ipv4.fib_multipath_hash_policy": ["0", "1", "2", "3"],
+    "net.ipv4.fib_multipath_hash_fields": ["7", "48", "55", "4095"],
+    "net.ipv6.fib_multipath_hash_policy": ["0", "1", "2", "3"],
+    "net.ipv6.fib_multipath_hash_fields": ["7", "8", "63"],
     "net.ipv6.conf.all.forwarding": ["1", "1", "0"],
     "net.ipv4.ip_default_ttl": ["64", "128"],
     "net.netfilter.nf_conntrack_tcp_loose": ["1", "0"],
@@ -84,6 +102,83 @@ def with_ipv6(state: NodeState) -> NodeState:
     )
 
 
+def _prefixes(family: int) -> list[object]:
+    texts = (
+        ("0.0.0.0/0", "10.244.0.0/16", "10.244.1.0/24", "10.244.2.2/32", "10.96.0.0/12")
+        if family == 4
+        else ("::/0", "fd00:1::/64", "fd00:2::/64", "fd00:2::2/128", "fd00:96::/32")
+    )
+    return [ip_network(text) for text in texts]
+
+
+@st.composite
+def extra_rules(draw: st.DrawFn, family: int) -> RoutingRule:
+    """A policy rule of any kind between the kernel's own."""
+    prefixes = st.sampled_from([None, None, *_prefixes(family)])
+    action = draw(st.sampled_from(["", "", "", "nop", "goto", "prohibit", "unreachable"]))
+    ports = st.sampled_from([None, None, (80, 8080), (53, 53), (1024, 65534)])
+    return RoutingRule(
+        priority=draw(st.sampled_from([0, 10, 20])),
+        table=draw(st.sampled_from(["100", "200", "main"])) if not action else None,
+        action=action,
+        goto=draw(st.sampled_from([30, 32766, 40])) if action == "goto" else None,
+        family=family,
+        negated=draw(st.integers(0, 4)) == 0,
+        src=draw(prefixes),
+        dst=draw(prefixes),
+        fwmark=draw(st.sampled_from([None, None, 0, 1, 0x4000])),
+        fwmask=draw(st.sampled_from([0xFFFFFFFF, 0x4000])),
+        iif=draw(st.sampled_from([None, None, "lo", "cni0", "eth0", "gone"])),
+        oif=draw(st.sampled_from([None, None, None, None, "eth0"])),
+        tos=draw(st.sampled_from([None, None, None, 0x10])),
+        ipproto=draw(st.sampled_from([None, None, 6, 17, 1])),
+        sport=draw(ports),
+        dport=draw(ports),
+        uidrange=draw(st.sampled_from([None] * 6 + [(0, 9), (1, 9)])),
+        tun_id=draw(st.sampled_from([None] * 6 + [1])),
+        l3mdev=draw(st.integers(0, 8)) == 0,
+        suppress_prefixlength=draw(st.sampled_from([None, None, 0, 24])),
+        suppress_ifgroup=draw(st.sampled_from([None] * 8 + ["default"])),
+    )
+
+
+@st.composite
+def extra_routes(draw: st.DrawFn, family: int) -> Route:
+    """A route of any kind in a table that only policy rules lead to, or in the main one."""
+    kinds = ["unicast"] * 6 + ["local", "blackhole", "unreachable", "prohibit", "throw"]
+    kinds += ["multicast", "broadcast"] if family == 4 else []
+    kind = draw(st.sampled_from(kinds))
+    devices = st.sampled_from(["eth0", "cni0", "flannel.1"])
+    gateways = [None, "192.168.50.1", "10.244.1.2", "10.244.2.2", "fd00:1::2"]
+    gateways = gateways if family == 4 else [None, "fd00:1::2", "fd00:2::2"]
+    gateway = st.sampled_from([text and ip_address(text) for text in gateways])
+    hop = st.builds(NextHop, devices, gateway, st.sampled_from([1, 2, 100]))
+    has_legs = kind == "unicast" and draw(st.integers(0, 2)) == 0
+    has_device = kind in ("unicast", "local", "broadcast", "multicast") and not has_legs
+    return Route(
+        dst=draw(st.sampled_from(_prefixes(family))),
+        type=kind,
+        dev=draw(devices) if has_device else None,
+        gateway=draw(gateway) if kind == "unicast" and not has_legs else None,
+        table=draw(st.sampled_from(["100", "200", "100", "main"])),
+        metric=draw(st.sampled_from([0, 0, 5, 10])),
+        tos=draw(st.sampled_from([0, 0, 0, 0x10])) if family == 4 else 0,
+        nexthops=tuple(draw(st.lists(hop, min_size=1, max_size=3))) if has_legs else (),
+    )
+
+
+@st.composite
+def policies(draw: st.DrawFn, state: NodeState) -> NodeState:
+    """Policy routing, now and then."""
+    if draw(st.integers(0, 2)):
+        return state
+    rules = draw(st.lists(extra_rules(4) | extra_rules(6), max_size=4))
+    own = [RoutingRule(0, "local"), RoutingRule(32766, "main"), RoutingRule(30, action="nop")]
+    own += [RoutingRule(0, "local", family=6), RoutingRule(32766, "main", family=6)]
+    routes = draw(st.lists(extra_routes(4) | extra_routes(6), max_size=6))
+    return replace(state, rules=(*own, *rules), routes=(*state.routes, *routes))
+
+
 def _without_one(draw: st.DrawFn, rows: tuple[object, ...]) -> tuple[object, ...]:
     """All rows, or all but one."""
     if not rows or draw(st.integers(0, 5)):
@@ -109,6 +204,7 @@ def states(draw: st.DrawFn, state: NodeState) -> NodeState:
         if link.name in ("eth0", "cni0") and draw(st.integers(0, 8)) == 0:
             link = replace(link, mtu=draw(st.sampled_from([60, 100])))
         links.append(link)
+    state = draw(policies(state))
     return replace(
         state,
         links=tuple(links),

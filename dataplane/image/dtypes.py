@@ -15,7 +15,9 @@ NODE = np.dtype(
         ("fib_start", "u4", (2,)), ("fib_count", "u4", (2,)), ("local_fib", "i4", (2,)),
         ("device_start", "u4"), ("device_count", "u4"), ("loopback", "i4"),
         ("port_low", "u2"), ("port_high", "u2"),
-        ("forwarding", "u1", (2,)), ("bridge_nf", "u1", (2,)),
+        ("forwarding", "u1", (2,)), ("hash_policy", "u1", (2,)),
+        ("has_custom_rules", "u1"), ("has_custom_local", "u1"), ("hash_fields", "u4", (2,)),
+        ("bridge_nf", "u1", (2,)),
         ("default_ttl", "u1"), ("tcp_loose", "u1"), ("tcp_be_liberal", "u1"),
         ("conntrack_checksum", "u1"), ("tcp_max_retrans", "u1"), ("tcp_ignore_invalid_rst", "u1"),
         ("conntrack_max", "u4"), ("timeouts", "u4", (48,)),
@@ -33,6 +35,8 @@ DEVICE = np.dtype(
         ("port_start", "u4"), ("port_count", "u4"), ("mtu", "u4"),
         ("kind", "u1"), ("is_up", "u1"), ("hairpin", "u1"), ("rp_filter", "u1"),
         ("route_localnet", "u1"), ("has_hosts", "u1"), ("accept_local", "u1"), ("is_ether", "u1"),
+        ("forwards", "u1"), ("send_redirects", "u1"), ("src_valid_mark", "u1"),
+        ("bc_forwarding", "u1"), ("has_address", "u1"), ("padding", "u1", (3,)),
     ],
     align=True,
 )  # fmt: skip
@@ -115,8 +119,22 @@ LPM_NODE = np.dtype([("child", "i4", (2,)), ("value", "i4")])
 
 ROUTE = np.dtype(
     [
-        ("gateway", ADDR), ("prefsrc", ADDR), ("device", "i4"),
-        ("kind", "u1"), ("family", "u1"), ("scope", "u1"), ("is_listed", "u1"), ("padding", "u4"),
+        ("gateway", ADDR), ("prefsrc", ADDR), ("device", "i4"), ("next", "i4"),
+        ("leg_start", "u4"), ("leg_count", "u4"), ("upper_bound", "u4"),
+        ("kind", "u1"), ("family", "u1"), ("scope", "u1"), ("is_listed", "u1"), ("tos", "u1"),
+        ("prefixlen", "u1"), ("gateway_family", "u1"), ("padding", "u1"),
+    ],
+    align=True,
+)  # fmt: skip
+
+FIB_RULE = np.dtype(
+    [
+        ("src", ADDR), ("src_mask", ADDR), ("dst", ADDR), ("dst_mask", ADDR),
+        ("mark", "u4"), ("mark_mask", "u4"), ("iif", "i4"), ("oif", "i4"),
+        ("table", "i4"), ("target", "i4"), ("route", "i4"), ("suppress_prefixlen", "i4"),
+        ("sport_low", "u2"), ("sport_high", "u2"), ("dport_low", "u2"), ("dport_high", "u2"),
+        ("tos", "u1"), ("proto", "u1"), ("invert", "u1"), ("action", "u1"), ("selector", "u1"),
+        ("suppress_group", "u1"), ("is_never", "u1"), ("padding", "u1"),
     ],
     align=True,
 )  # fmt: skip

@@ -1,19 +1,20 @@
 """Routing tables of all nodes as tries over one array of routes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from ipaddress import ip_network
+from dataclasses import dataclass, field, replace
 
 from _fastpath.image import RouteKind
 from dataplane.errors import TableError
 from dataplane.image import encode
 from dataplane.image.devices import SCOPES, Devices
+from dataplane.image.fib_rules import rule_rows
 from dataplane.image.lpm import Tries
 from dataplane.node.local_routes import all_routes
+from dataplane.node.multipath import answer_route, legs, upper_bounds
 from dataplane.node.route_text import route_text
 from dataplane.node.state import NodeState, Route, RoutingRule
 
-DEFAULT_TABLES = ("local", "main", "default")
+NEXT, LEGS, BOUND, KIND = 3, 4, 6, 7  # columns of ROUTE
 KINDS = {
     "unicast": RouteKind.ROUTE_UNICAST, "local": RouteKind.ROUTE_LOCAL,
     "anycast": RouteKind.ROUTE_LOCAL, "broadcast": RouteKind.ROUTE_BROADCAST,
@@ -21,8 +22,7 @@ KINDS = {
     "unreachable": RouteKind.ROUTE_UNREACHABLE, "prohibit": RouteKind.ROUTE_PROHIBIT,
     "throw": RouteKind.ROUTE_THROW,
 }  # fmt: skip
-NEEDS_DEVICE = {RouteKind.ROUTE_UNICAST, RouteKind.ROUTE_BROADCAST, RouteKind.ROUTE_LOCAL}
-ANYWHERE = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
+NEEDS_DEVICE = {RouteKind.ROUTE_UNICAST, RouteKind.ROUTE_BROADCAST}
 
 
 @dataclass(frozen=True)
@@ -37,51 +37,61 @@ class RouteName:
 
 @dataclass
 class RouteTables:
-    rows: list[tuple[object, ...]] = field(default_factory=list)  # ROUTE
+    rows: list[list[object]] = field(default_factory=list)  # ROUTE
     names: list[RouteName] = field(default_factory=list)
     tries: Tries = field(default_factory=Tries)
-    fibs: list[int] = field(default_factory=list)  # roots, in rule order
-    # (node, family) -> (first of its fibs, how many, root of its local table or -1)
+    rules: list[tuple[object, ...]] = field(default_factory=list)  # FIB_RULE, by priority
+    # (node, family) -> (first of its rules, how many, root of its local table or -1)
     of_node: dict[tuple[str, int], tuple[int, int, int]] = field(default_factory=dict)
+
+    def add(self, row: list[object], name: RouteName) -> int:
+        self.rows.append(row)
+        self.names.append(name)
+        return len(self.rows) - 1
 
 
 def assemble_routes(devices: Devices, nodes: Mapping[str, NodeState]) -> RouteTables:
-    """Raises TableError for routes by devices that are not there."""
+    """Raises TableError for routes by devices that are not there, and rules that go back."""
     tables = RouteTables()
     tables.tries.new()  # node 0 is nobody's child, so no trie's root may be a child of 0
-    for name, state in nodes.items():
+    for state in nodes.values():
         routes = all_routes(state)
         for family in (4, 6):
-            _add_node(tables, devices, name, family, routes, state.rules)
+            _add_node(tables, devices, state, family, routes)
     return tables
 
 
 def _add_node(
     tables: RouteTables,
     devices: Devices,
-    node: str,
+    state: NodeState,
     family: int,
     routes: tuple[Route, ...],
-    rules: tuple[RoutingRule, ...],
 ) -> None:
     roots: dict[str, int] = {}
+    node = state.name
+    last: dict[tuple[int, object], int] = {}  # of each prefix
     own = [route for route in routes if route.dst.version == family]
-    # fib_table.c: of equal prefixes the lowest metric comes first.
-    for route in sorted(own, key=lambda route: route.metric):
+    # fib_table.c, fib_insert_alias: of equal prefixes the highest type of service comes first,
+    # then the lowest metric.
+    for route in sorted(own, key=lambda route: (-route.tos, route.metric)):
         _check_devices(devices, node, route)
         root = roots.get(route.table)
         if root is None:
             root = roots[route.table] = tables.tries.new()
-        tables.tries.add(root, route.dst, len(tables.rows))
-        tables.rows.append(_row(devices, node, route))
-        tables.names.append(RouteName(node, family, route.table, route_text(route)))
-    start = len(tables.fibs)
-    for table in _lookup_order(rules, family):
-        if table is None:
-            tables.fibs.append(_unmodelled(tables, node, family))
-        elif table in roots:
-            tables.fibs.append(roots[table])
-    tables.of_node[node, family] = (start, len(tables.fibs) - start, roots.get("local", -1))
+        index = _add_route(tables, devices, node, route)
+        tables.tries.add(root, route.dst, index)
+        before = last.get((root, route.dst))
+        if before is not None:
+            tables.rows[before][NEXT] = index
+        last[root, route.dst] = index
+    first = len(tables.rules)
+
+    def answer(kind: str, rule: RoutingRule) -> int:
+        return _answering(tables, node, family, kind, rule)
+
+    tables.rules += rule_rows(devices, state, family, first, roots, answer)
+    tables.of_node[node, family] = (first, len(tables.rules) - first, roots.get("local", -1))
 
 
 def _check_devices(devices: Devices, node: str, route: Route) -> None:
@@ -92,41 +102,40 @@ def _check_devices(devices: Devices, node: str, route: Route) -> None:
             )
 
 
-def _lookup_order(rules: tuple[RoutingRule, ...], family: int) -> list[str | None]:
-    """Tables in the order in which they are asked.  None: a rule that is not modelled."""
-    own = sorted((rule for rule in rules if rule.family == family), key=lambda r: r.priority)
-    if not own:
-        return list(DEFAULT_TABLES)
-    order: list[str | None] = []
-    for rule in own:
-        has_selector = rule.negated or any(
-            part is not None for part in (rule.src, rule.dst, rule.fwmark, rule.iif, rule.oif)
-        )
-        is_lookup = rule.table is not None and rule.action in ("", "to_tbl")
-        order.append(rule.table if is_lookup and not has_selector else None)
-    return order
+def _add_route(tables: RouteTables, devices: Devices, node: str, route: Route) -> int:
+    """The route's row, and after it those of its legs, each a route of its own."""
+    name = RouteName(node, route.dst.version, route.table, route_text(route))
+    index = tables.add(_row(devices, node, route), name)
+    if route.nexthops and tables.rows[index][KIND] != RouteKind.ROUTE_UNKNOWN:
+        tables.rows[index][LEGS] = len(tables.rows)
+        tables.rows[index][LEGS + 1] = len(route.nexthops)
+        for leg, bound in zip(legs(route), upper_bounds(route), strict=True):
+            row = _row(devices, node, leg)
+            row[BOUND] = bound
+            tables.add(row, replace(name, text=route_text(leg)))
+    return index
 
 
-def _unmodelled(tables: RouteTables, node: str, family: int) -> int:
-    """A table that answers everything with "not modelled"."""
-    root = tables.tries.new()
-    tables.tries.add(root, ANYWHERE[family], len(tables.rows))
-    tables.rows.append(
-        (encode.ZERO, encode.ZERO, -1, int(RouteKind.ROUTE_UNKNOWN), family, 0, 0, 0)
-    )
-    tables.names.append(RouteName(node, family, "", "a routing rule that is not modelled"))
-    return root
+def _answering(tables: RouteTables, node: str, family: int, kind: str, rule: RoutingRule) -> int:
+    """The route that a rule answers everything with."""
+    route = answer_route(rule, kind)
+    row: list[object] = [
+        encode.ZERO, encode.ZERO, -1, -1, 0, 0, 0,
+        int(KINDS.get(route.type, RouteKind.ROUTE_UNKNOWN)), family, 0, 0, 0, 0, family, 0,
+    ]  # fmt: skip
+    return tables.add(row, RouteName(node, family, "", route_text(route)))
 
 
-def _row(devices: Devices, node: str, route: Route) -> tuple[object, ...]:
+def _row(devices: Devices, node: str, route: Route) -> list[object]:
     kind = KINDS.get(route.type, RouteKind.ROUTE_UNKNOWN)
     family = route.dst.version
     device = devices.of(node, route.dev)
-    is_foreign = route.gateway is not None and route.gateway.version != family
-    if route.nexthops or is_foreign or (kind in NEEDS_DEVICE and device < 0):
+    gateway_family = route.gateway.version if route.gateway else family
+    if kind in NEEDS_DEVICE and device < 0 and not route.nexthops:
         kind = RouteKind.ROUTE_UNKNOWN
-    gateway = encode.ZERO if is_foreign else encode.pair(route.gateway)
-    return (
-        gateway, encode.pair(route.prefsrc), device, int(kind), family,
-        SCOPES.get(route.scope, 0), 1, 0,
-    )  # fmt: skip
+    if family == 6 and gateway_family == 4:
+        kind = RouteKind.ROUTE_UNKNOWN
+    return [
+        encode.pair(route.gateway), encode.pair(route.prefsrc), device, -1, 0, 0, 0, int(kind),
+        family, SCOPES.get(route.scope, 0), 1, route.tos, route.dst.prefixlen, gateway_family, 0,
+    ]  # fmt: skip

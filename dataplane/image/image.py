@@ -18,7 +18,8 @@ from _fastpath.trace import Generated, StepKind
 from dataplane.errors import TableError
 from dataplane.image import dtypes, encode, link_layer
 from dataplane.image.classifier import Chain, classifier_arrays
-from dataplane.image.devices import Devices, address_row, assemble_devices
+from dataplane.image.devices import Devices, address_row, assemble_devices, own_addresses
+from dataplane.image.fib_rules import has_custom_local, is_custom
 from dataplane.image.forwarding import RouteName, RouteTables, assemble_routes
 from dataplane.image.memory import MemoryRows, memory_rows
 from dataplane.image.nodes import (
@@ -185,9 +186,9 @@ def _chains(rules: Array, names: list[RuleName]) -> Iterator[Chain]:
 
 def _route_arrays(routes: RouteTables) -> dict[str, Array]:
     return {
-        "routes": _array(routes.rows, dtypes.ROUTE),
+        "routes": _array([tuple(row) for row in routes.rows], dtypes.ROUTE),
         "lpm": routes.tries.array(),
-        "fibs": np.array(routes.fibs or [0], np.int32),
+        "fib_rules": _array(routes.rules, dtypes.FIB_RULE),
     }
 
 
@@ -263,6 +264,9 @@ def _node_arrays(
             devices.start[name], len(state.links), loopback, *port_range(state),
             [sysctl(state, "net.ipv4.ip_forward", forward, 1),
              sysctl(state, "net.ipv6.conf.all.forwarding", 0, 2)],
+            [sysctl(state, f"net.ipv{v}.fib_multipath_hash_policy", 0, 3) for v in (4, 6)],
+            int(is_custom(state)), int(has_custom_local(state)),
+            [sysctl(state, f"net.ipv{v}.fib_multipath_hash_fields", 7, 4095) for v in (4, 6)],
             [sysctl(state, "net.bridge.bridge-nf-call-iptables", bridge_nf, 1),
              sysctl(state, "net.bridge.bridge-nf-call-ip6tables", bridge_nf, 1)],
             sysctl(state, "net.ipv4.ip_default_ttl", 64, 255),
@@ -280,16 +284,24 @@ def _node_arrays(
     arrays["hooks"] = _array(hooks, dtypes.HOOK)
 
 
-def _conf(state: NodeState, device: str, key: str) -> int:
+def _conf(state: NodeState, device: str, key: str, default: int = 0) -> int:
     """net.ipv4.conf.DEVICE.KEY; sysctl(8) writes a dot in a device's name as a slash."""
     for name in (device.replace(".", "/"), device, "default"):
         if f"net.ipv4.conf.{name}.{key}" in state.sysctls:
             return sysctl(state, f"net.ipv4.conf.{name}.{key}", 0, 2)
-    return 0
+    return default
 
 
-def _all(state: NodeState, key: str) -> int:
-    return sysctl(state, f"net.ipv4.conf.all.{key}", 0, 2)
+def _all(state: NodeState, key: str, default: int = 0) -> int:
+    return sysctl(state, f"net.ipv4.conf.all.{key}", default, 2)
+
+
+def _forwards(state: NodeState, device: str, everywhere: int) -> int:
+    """Its own setting; what is written to ip_forward is written to all of them."""
+    for name in (device.replace(".", "/"), device):
+        if f"net.ipv4.conf.{name}.forwarding" in state.sysctls:
+            return sysctl(state, f"net.ipv4.conf.{name}.forwarding", 0, 1)
+    return everywhere
 
 
 def _device_arrays(
@@ -323,6 +335,12 @@ def _device_arrays(
             int(index in with_hosts),
             int(bool(_all(state, "accept_local") | _conf(state, link.name, "accept_local"))),
             int(link.link_type == "ether"),
+            _forwards(state, link.name, int(arrays["nodes"][node_index[node]]["forwarding"][0])),
+            int(bool(_all(state, "send_redirects", 1)
+                     | _conf(state, link.name, "send_redirects", 1))),
+            int(bool(_all(state, "src_valid_mark") | _conf(state, link.name, "src_valid_mark"))),
+            int(bool(_all(state, "bc_forwarding") & _conf(state, link.name, "bc_forwarding"))),
+            int(any(a.local.version == 4 for a in own_addresses(devices, index))), (0, 0, 0),
         ))  # fmt: skip
         bridge_ports += ports
     wires = [index for index, segment in enumerate(devices.segments) if segment >= 0]

@@ -5,6 +5,7 @@ follow from the addresses (net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/add
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from dataplane.node.state import Address, InterfaceAddress, Network, NodeState, Route
@@ -21,14 +22,41 @@ def all_routes(state: NodeState) -> tuple[Route, ...]:
     """
     down = {link.name for link in state.links if not link.is_up}
     found: dict[tuple[object, ...], Route] = {}
-    for route in (*state.routes, *local_routes(state)):
-        if route.dev not in down or route.type == "local":
+    for listed in (*state.routes, *local_routes(state)):
+        route = _living(state, listed, down)
+        if route is not None:
             found.setdefault(_key(route), route)
     return tuple(found.values())
 
 
+def _living(state: NodeState, route: Route, down: set[str]) -> Route | None:
+    """The route without the legs that carry nothing; None if nothing is left of it."""
+    if route.type == "local":
+        return route
+    if not route.nexthops:
+        is_dead = route.dev in down or (route.linkdown and _ignores(state, route))
+        return None if is_dead else route
+    legs = tuple(
+        leg
+        for leg in route.nexthops
+        if leg.dev not in down and not (leg.linkdown and _ignores(state, route, leg.dev))
+    )
+    return replace(route, nexthops=legs) if legs else None
+
+
+def _ignores(state: NodeState, route: Route, dev: str | None = None) -> bool:
+    """ip_ignore_linkdown: the device is set to, or (IPv4) all are."""
+    conf = f"net.ipv{route.dst.version}.conf"
+    places = [dev or route.dev or ""] + (["all"] if route.dst.version == 4 else [])
+    return any(
+        state.sysctls.get(f"{conf}.{place}.ignore_routes_with_linkdown", "0").strip() != "0"
+        for place in places
+    )
+
+
 def _key(route: Route) -> tuple[object, ...]:
-    return (route.dst.version, route.table, route.dst, route.type, route.metric, route.dev)
+    where = (route.dev, route.nexthops)
+    return (route.dst.version, route.table, route.dst, route.type, route.tos, route.metric, where)
 
 
 def local_routes(state: NodeState) -> tuple[Route, ...]:

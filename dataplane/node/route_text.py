@@ -12,6 +12,7 @@ def route_text(route: Route) -> str:
     """
     words = [] if route.type == "unicast" else [route.type]
     words += [_destination(route.dst), *_next_hop(route.gateway, route.dev, route.dst.version)]
+    words += ["tos", hex(route.tos)] if route.tos else []
     words += ["table", route.table] if route.table != "main" else []
     words += ["metric", str(route.metric)] if route.metric else []
     words += ["onlink"] if route.onlink else []

@@ -8,7 +8,7 @@ from dataplane.node.entries import Entry, read_entries, render_entries
 from dataplane.node.state import Address, Network, NextHop, Route
 
 DEFAULTS: dict[int, Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
-SELECTORS = ("tos", "from", "encap")  # make a route match less, or do more, than we model
+SELECTORS = ("from", "encap")  # make a route match less, or do more, than we model
 
 
 def parse(
@@ -44,9 +44,18 @@ def _route(entry: Entry, family: int) -> Route:
         scope=entry.text("scope", "global"),
         protocol=entry.text("protocol", "boot"),
         onlink="onlink" in entry.texts("flags"),
+        tos=_tos(entry),
+        linkdown="linkdown" in entry.texts("flags"),
         nexthops=tuple(_nexthop(hop) for hop in entry.entries("nexthops") if not _is_dead(hop)),
         source=entry.source,
     )
+
+
+def _tos(entry: Entry) -> int:
+    number = entry.hexadecimal("tos", 0)
+    if number > 255:
+        raise entry.wrong("tos", "a number from 0 to 255, not a name,")
+    return number
 
 
 def _destination(entry: Entry, family: int) -> Network:
@@ -82,8 +91,9 @@ def _nexthop(hop: Entry) -> NextHop:
     return NextHop(
         dev=hop.optional_text("dev"),
         gateway=_gateway(hop),
-        weight=hop.number("weight", 1, most=256),
+        weight=hop.number("weight", 1, most=65535),
         onlink="onlink" in hop.texts("flags"),
+        linkdown="linkdown" in hop.texts("flags"),
     )
 
 
@@ -96,6 +106,7 @@ def _entry(route: Route) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "type": route.type if route.type != "unicast" else None,
         "dst": _destination_text(route.dst),
+        "tos": hex(route.tos) if route.tos else None,
         **_gateway_entry(route.gateway, version),
         "dev": route.dev,
         "table": route.table if route.table != "main" else None,
@@ -103,11 +114,15 @@ def _entry(route: Route) -> dict[str, Any]:
         "scope": route.scope if route.scope != "global" else None,
         "prefsrc": str(route.prefsrc) if route.prefsrc else None,
         "metric": route.metric or None,
-        "flags": ["onlink"] if route.onlink else [],
+        "flags": _flags(route),
         "pref": "medium" if version == 6 else None,
         "nexthops": [_nexthop_entry(hop, version) for hop in route.nexthops] or None,
     }
     return {key: value for key, value in entry.items() if value is not None}
+
+
+def _flags(row: Route | NextHop) -> list[str]:
+    return [name for name in ("onlink", "linkdown") if getattr(row, name)]
 
 
 def _destination_text(network: Network) -> str:
@@ -131,6 +146,6 @@ def _nexthop_entry(hop: NextHop, version: int) -> dict[str, Any]:
         **_gateway_entry(hop.gateway, version),
         "dev": hop.dev,
         "weight": hop.weight,
-        "flags": ["onlink"] if hop.onlink else [],
+        "flags": _flags(hop),
     }
     return {key: value for key, value in entry.items() if value is not None}

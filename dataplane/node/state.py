@@ -76,6 +76,7 @@ class NextHop:
     gateway: Address | None = None
     weight: int = 1
     onlink: bool = False
+    linkdown: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class Route:
     scope: str = "global"  # global | link | host
     protocol: str = "boot"  # kernel | boot | static | …
     onlink: bool = False
+    tos: int = 0  # only packets with these bits of the type of service
+    linkdown: bool = False  # its device has no carrier
     nexthops: tuple[NextHop, ...] = ()  # not empty: multipath, and dev and gateway are None
     source: Source = field(default=NOWHERE, compare=False)
 
@@ -102,7 +105,7 @@ class RoutingRule:
 
     priority: int
     table: str | None = None  # main | local | default | a number
-    action: str = ""  # "" (look the table up) | blackhole | unreachable | prohibit | …
+    action: str = ""  # "" (look the table up) | goto | nop | blackhole | unreachable | prohibit | …
     family: int = 4  # 4 | 6
     negated: bool = False  # `not`
     src: Network | None = None  # None = all
@@ -111,6 +114,19 @@ class RoutingRule:
     fwmask: int = 0xFFFFFFFF
     iif: str | None = None
     oif: str | None = None
+    tos: int | None = None
+    ipproto: int | None = None
+    sport: tuple[int, int] | None = None  # first and last
+    dport: tuple[int, int] | None = None
+    uidrange: tuple[int, int] | None = None
+    tun_id: int | None = None
+    l3mdev: bool = False
+    goto: int | None = None  # priority of the rule to go on with
+    suppress_prefixlength: int | None = None  # a route this short, or shorter, is no answer
+    suppress_ifgroup: str | None = None  # nor one by a device of this group
+    flow_from: str | None = None  # realms
+    flow_to: str | None = None
+    protocol: str | None = None  # who made the rule, where that is told
     source: Source = field(default=NOWHERE, compare=False)
 
 

@@ -7,14 +7,16 @@ own, as part of the same trace.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, NamedTuple
 
 from _fastpath.reason import Reason, Verdict
 from _fastpath.trace import EventKind, Generated
-from dataplane.node.state import Address
+from dataplane.node.state import Address, Route
 from dataplane.reference import conntrack, forwarding, icmp
+from dataplane.reference.fib_rules import Flow
 from dataplane.reference.node import Node
-from dataplane.reference.packet import Packet
+from dataplane.reference.packet import ICMP, ICMPV6, Packet
 from dataplane.reference.steps import Ended
 from dataplane.reference.topology import Device
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from dataplane.reference.path import Path
 
 MOST_MADE = 4  # on one packet's way
+DUMMY = IPv4Address("192.0.0.8")  # INADDR_DUMMY: RFC 7600
 
 
 class Made(NamedTuple):
@@ -29,6 +32,7 @@ class Made(NamedTuple):
     kind: int  # Generated
     packet: Packet
     out: Device | None  # it leaves there as it stands; None: the node sends it by its routes
+    route: Route | None = None  # of them, where it is known
 
 
 def reject(path: Path, node: Node, packet: Packet, reject_with: str) -> Ended:
@@ -66,9 +70,12 @@ def error(
     """icmp_send: the end of a packet that goes no further, and an error about it, unless its
     sender may not be told, or there is no way back.  `what` is by family."""
     kind = forwarding.address_type(node, packet.dst)
-    src = _error_source(node, packet, kind)
-    if src is None or not icmp.may_answer(packet, kind) or path.made == MOST_MADE:
+    if not icmp.may_answer(packet, kind) or path.made == MOST_MADE:
         return _ended(False, reason)
+    found = _way_back(path, node, packet, what[packet.family], kind)
+    if found is None:
+        return _ended(False, reason)
+    back, src = found
     ip_id = 0
     if packet.family == 4:
         ip_id = path.choices.ip_id(node.name, packet.fields)
@@ -76,16 +83,37 @@ def error(
     made = icmp.error(packet, what[packet.family], src, node.default_ttl, ip_id)
     conntrack.attach(made, packet)
     generated = icmp.generated_kind(packet.family, what[packet.family])
-    return _ended(_queue(path, Made(node, generated, made, None)), reason)
+    return _ended(_queue(path, Made(node, generated, made, None, back)), reason)
 
 
-def _error_source(node: Node, packet: Packet, kind: str) -> Address | None:
-    """The address that was asked for, if it is this node's; else what the way back says."""
+def _way_back(
+    path: Path, node: Node, packet: Packet, what: icmp.Error, kind: str
+) -> tuple[Route, Address] | None:
+    """icmp_route_lookup, icmp6_send: the route of an error and its source, which is the address
+    that was asked for, if it is this node's."""
+    flow = Flow(
+        dst=packet.src,
+        src=packet.dst if kind == "local" else None,
+        protocol=ICMP if packet.family == 4 else ICMPV6,
+        dport=what.type << 8 | what.code,  # fl4_icmp_type shares the port's place
+        tos=packet.tos | icmp.INTERNETWORK_CONTROL if packet.family == 4 else 0,
+    )
     try:
-        back = forwarding.check_route(forwarding.lookup(node, packet.src))
+        back = forwarding.route_output(node, path.choices, flow, packet)
     except Ended:
         return None
-    return packet.dst if kind == "local" else forwarding.source_address(node, back, packet.src)
+    src = packet.dst if kind == "local" else _error_source(node, packet, back)
+    return None if src is None else (back, src)
+
+
+def _error_source(node: Node, packet: Packet, back: Route) -> Address | None:
+    """IPv6: an address of the device it came by.  IPv4 has one for when there is none."""
+    if packet.family == 6 and packet.arrived_on is not None and back.prefsrc is None:
+        own = forwarding.device_address(node, packet.arrived_on, packet.src)
+        if own is not None:
+            return own
+    found = forwarding.source_address(node, back, packet.src)
+    return DUMMY if found is None and packet.family == 4 else found
 
 
 def arp_reply(path: Path, device: Device, packet: Packet) -> None:

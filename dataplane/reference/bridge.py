@@ -67,7 +67,7 @@ def _prerouting(path: Path, bridge: Device, port: Device, packet: Packet) -> Rou
     if refused:
         raise refused
     packet.trim()
-    packet.bridge_port = port.name
+    packet.bridge_port, packet.arrived_on = port.name, bridge.name
     before = packet.dst
     path.hook("PREROUTING", path.node_of(bridge), packet, in_device=bridge)
     packet.is_prerouted = True
@@ -78,17 +78,15 @@ def _redirect(path: Path, bridge: Device, packet: Packet) -> Route | None:
     """br_nf_pre_routing_finish: the frame must now go where its packet goes.  If that is
     another port of this bridge, it is not routed: TTL and source MAC stay ("bridged DNAT")."""
     node = path.node_of(bridge)
-    route = forwarding.route_input(node, bridge.name, packet)
-    try:
-        forwarding.check_input(node, bridge.name, packet, route)
-    except Ended as end:
+    route, end = forwarding.route_input(node, bridge.name, packet, path.choices)
+    if end is not None:
         if packet.family == 4 and end.reason not in MARTIANS:
             # An IPv4 packet that is not routed is for ip_error, which stands above the bridge.
             _set_ether_dst(path, packet, bridge.link.mac)
             return None
         # IPv6 asks whether it may forward later (ip6_forward).
         if packet.family == 4 or end.reason != Reason.FORWARDING_DISABLED or route is None:
-            raise
+            raise end
     if route is None or route.type != "unicast" or route.dev != bridge.name:
         _set_ether_dst(path, packet, bridge.link.mac)
         return None

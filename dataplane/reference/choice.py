@@ -19,6 +19,7 @@ class ChoiceKind(IntEnum):
     NAT_PORT = 2  # port of a source or destination translation
     VXLAN_PORT = 3  # outer UDP source port
     IP_ID = 4  # identification of a packet made here
+    MULTIPATH = 5  # leg of a multipath route
 
 
 class Fields(NamedTuple):
@@ -103,6 +104,14 @@ class Choices:
             return value
         key = self._key(ChoiceKind.VXLAN_PORT, node, swapped, 0)
         return low + ((key >> 32) * (high - low) >> 32)
+
+    def multipath_hash(self, node: str, fields: Fields, extra: int) -> int:
+        """31 bits; the first leg whose upper bound is not below them is taken."""
+        return self._key(ChoiceKind.MULTIPATH, node, fields, extra) >> 33
+
+    def multipath_fed(self, node: str, fields: Fields, extra: int) -> int | None:
+        """Number of the leg, from 0, if that was fed in."""
+        return self._fed(ChoiceKind.MULTIPATH, node, fields, extra)
 
     def ip_id(self, node: str, fields: Fields) -> int:
         """`fields` are those of the packet inside, or of the one that provoked this one."""

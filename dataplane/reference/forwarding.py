@@ -1,13 +1,20 @@
-"""Where an IP packet goes: routing rules and tables, source addresses."""
+"""Where an IP packet goes: what may arrive, routes in and out, source addresses.
 
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+net/ipv4/route.c, net/ipv4/fib_frontend.c, net/ipv6/ip6_output.c, v6.12.
+"""
+
+from ipaddress import IPv4Address
 
 from _fastpath.reason import Reason
-from dataplane.node.state import Address, InterfaceAddress, Network, Route, RoutingRule
+from dataplane.node.multipath import UNMODELLED
+from dataplane.node.state import Address, InterfaceAddress, Route
+from dataplane.reference.choice import Choices
+from dataplane.reference.fib_rules import Flow, flow_ports, input_flow, lookup
+from dataplane.reference.fib_select import Unhashed, select
 from dataplane.reference.lpm import longest
 from dataplane.reference.node import Node
 from dataplane.reference.packet import Packet
-from dataplane.reference.steps import dropped, unknown
+from dataplane.reference.steps import Ended, dropped, unknown
 
 LIMITED_BROADCAST = IPv4Address("255.255.255.255")
 NONE4 = IPv4Address("0.0.0.0")
@@ -16,38 +23,8 @@ REFUSALS = {
     "unreachable": Reason.ROUTE_UNREACHABLE,
     "prohibit": Reason.ROUTE_PROHIBIT,
 }
-EVERYTHING: dict[int, Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
-UNMODELLED = "a routing rule that is not modelled"
+KINDS = ("unicast", "local", "broadcast", "multicast")
 SCOPES = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254}
-
-
-def lookup(node: Node, dst: Address, oif: str | None = None) -> Route | None:
-    """fib_lookup: the first table with an answer, in the order of `ip rule`.
-
-    oif  only routes by this device count
-    A rule that asks for more than a destination (a source, a mark, a device) is not modelled:
-    it answers everything, with a route of a type that nothing knows.
-    """
-    for rule in node.rules:
-        if rule.family != dst.version:
-            continue
-        if _is_unmodelled(rule):
-            return Route(dst=EVERYTHING[rule.family], type=UNMODELLED, table="")
-        own = [route for route in node.routes if route.table == rule.table]
-        route = longest((route for route in own if oif in (None, route.dev)), dst)
-        if route is not None and route.type != "throw":
-            return route
-    return None
-
-
-def _is_unmodelled(rule: RoutingRule) -> bool:
-    selectors = (rule.src, rule.dst, rule.fwmark, rule.iif, rule.oif)
-    return (
-        rule.negated
-        or any(selector is not None for selector in selectors)
-        or rule.action not in ("", "to_tbl")
-        or rule.table is None
-    )
 
 
 def address_type(node: Node, address: Address, device: str | None = None) -> str:
@@ -62,35 +39,84 @@ def address_type(node: Node, address: Address, device: str | None = None) -> str
     route = longest((route for route in node.routes if route.table == "local"), address)
     if route is None or (device is not None and route.dev != device):
         return "unicast"
-    return route.type
+    return "local" if route.type == "anycast" else route.type
 
 
 # Input.
 
 
-def route_input(node: Node, device: str, packet: Packet) -> Route | None:
-    """ip_route_input_slow: the route of a packet that arrived on `device`; None if there is
-    none.  Raises Ended for addresses that may not arrive there."""
-    if packet.family == 4:
-        _refuse_martians(node, device, packet)
-    if packet.dst == LIMITED_BROADCAST:
-        return None
-    return lookup(node, packet.dst)
+def route_input(
+    node: Node, device: str, packet: Packet, choices: Choices
+) -> tuple[Route | None, Ended | None]:
+    """ip_route_input_slow, ip6_route_input: the route of a packet that arrived on `device`, None
+    if there is none; and why it goes no further."""
+    found: list[Route] = []
+    try:
+        if packet.family == 4:
+            _route_input4(node, device, packet, choices, found)
+        else:
+            _route_input6(node, device, packet, choices, found)
+    except Ended as end:
+        return (found[-1] if found else None), end
+    return (found[-1] if found else None), None
 
 
-def is_for_node(packet: Packet, route: Route | None) -> bool:
-    if route is None:
-        return packet.dst == LIMITED_BROADCAST
-    return route.type in ("local", "broadcast")
+def _route_input4(
+    node: Node, device: str, packet: Packet, choices: Choices, found: list[Route]
+) -> None:
+    """Leaves the route in `found`.  Raises Ended."""
+    _refuse_martians(node, device, packet)
+    if _is_to_everybody(packet):
+        if packet.src.packed[0] != 0:
+            validate_source(node, device, packet, None, is_to_everybody=True)
+        return
+    flow = input_flow(packet, device)
+    route = lookup(node, flow)
+    found += [route] if route is not None else []
+    kind = kind_of(route)
+    forwards_broadcasts = node.both_settings(device, "bc_forwarding")
+    if kind == "broadcast" and not forwards_broadcasts:
+        return validate_source(node, device, packet, None, is_to_everybody=True)
+    if kind == "local":
+        return validate_source(node, device, packet, None)
+    if kind != "broadcast" and not node.forwards_from(device):
+        raise dropped(Reason.FORWARDING_DISABLED)
+    if kind == "multicast":
+        raise dropped(Reason.MARTIAN_DESTINATION)
+    leg = check_route(_choose(node, choices, flow, packet, check_route(route)))
+    found.append(leg)
+    validate_source(node, device, packet, leg.dev)
 
 
-def check_input(node: Node, device: str, packet: Packet, route: Route | None) -> None:
-    """Raises Ended unless the packet may go on by its route."""
-    if not is_for_node(packet, route):
-        if not node.forwards(packet.family):
-            raise dropped(Reason.FORWARDING_DISABLED)
-        check_route(route)
-    validate_source(node, device, packet)
+def _route_input6(
+    node: Node, device: str, packet: Packet, choices: Choices, found: list[Route]
+) -> None:
+    """ip6_route_input, and ip6_forward's first question: it is asked only of what has a way."""
+    flow = input_flow(packet, device)
+    route = lookup(node, flow)
+    found += [route] if route is not None else []
+    if kind_of(route) == "local":
+        return
+    if check_route(route).type == "broadcast":
+        raise unknown(Reason.ROUTE_UNMODELLED)  # IPv6 has none
+    if not node.forwards(6):
+        raise dropped(Reason.FORWARDING_DISABLED)
+    assert route is not None
+    found.append(check_route(_choose(node, choices, flow, packet, route)))
+
+
+def _choose(node: Node, choices: Choices, flow: Flow, packet: Packet | None, route: Route) -> Route:
+    try:
+        return select(node, choices, flow, packet, route)
+    except Unhashed:
+        raise unknown(Reason.ROUTE_UNMODELLED) from None
+
+
+def is_for_node(node: Node, device: str, route: Route | None) -> bool:
+    """Whether a packet that may arrive goes no further."""
+    if route is None or kind_of(route) == "local":
+        return True
+    return kind_of(route) == "broadcast" and not node.both_settings(device, "bc_forwarding")
 
 
 def check_route(route: Route | None) -> Route:
@@ -99,61 +125,106 @@ def check_route(route: Route | None) -> Route:
         raise dropped(Reason.NO_ROUTE)
     if route.type in REFUSALS:
         raise dropped(REFUSALS[route.type])
-    if not _is_modelled(route):
+    if kind_of(route) not in ("unicast", "broadcast", "local"):
         raise unknown(Reason.ROUTE_UNMODELLED)
     return route
 
 
-def _is_modelled(route: Route) -> bool:
-    if route.type not in ("unicast", "local", "broadcast") or route.nexthops:
-        return False
-    is_foreign = route.gateway is not None and route.gateway.version != route.dst.version
-    return not is_foreign and (route.dev is not None or route.type == "local")
+def kind_of(route: Route | None) -> str:
+    """RTN_*, or UNMODELLED."""
+    if route is None:
+        return "unreachable"
+    if route.gateway is not None and (route.dst.version, route.gateway.version) == (6, 4):
+        return UNMODELLED
+    if route.type in ("unicast", "broadcast") and route.dev is None and not route.nexthops:
+        return UNMODELLED
+    return "local" if route.type == "anycast" else route.type
+
+
+def route_output(node: Node, choices: Choices, flow: Flow, packet: Packet | None = None) -> Route:
+    """ip_route_output_key: the route by which the node sends.  Raises Ended.
+
+    packet  what is hashed in place of the flow, where legs are chosen
+    """
+    return check_route(_choose(node, choices, flow, packet, check_route(lookup(node, flow))))
+
+
+def _is_to_everybody(packet: Packet) -> bool:
+    """The only destinations for which source 0.0.0.0 is right."""
+    return packet.dst == LIMITED_BROADCAST or packet.src == packet.dst == NONE4
 
 
 def _refuse_martians(node: Node, device: str, packet: Packet) -> None:
     src, dst = packet.src, packet.dst
     if src.is_multicast or src == LIMITED_BROADCAST:
         raise dropped(Reason.MARTIAN_SOURCE)
-    if dst == LIMITED_BROADCAST:  # the only destination for which source 0.0.0.0 is right
+    if _is_to_everybody(packet):
         return
     if src.packed[0] == 0:
         raise dropped(Reason.MARTIAN_SOURCE)
     if dst.packed[0] == 0:
         raise dropped(Reason.MARTIAN_DESTINATION)
-    if device != node.loopback and not node.either_setting(device, "route_localnet"):
+    if not node.either_setting(device, "route_localnet"):
         if dst.is_loopback:
             raise dropped(Reason.MARTIAN_DESTINATION)
         if src.is_loopback:
             raise dropped(Reason.MARTIAN_SOURCE)
 
 
-def validate_source(node: Node, device: str, packet: Packet) -> None:
-    """fib_validate_source: nobody else may have this node's addresses, and (rp_filter) the
-    way back must be the way it came (RFC 3704: strict 1, loose 2)."""
-    if packet.family == 6 or (packet.dst == LIMITED_BROADCAST and packet.src == NONE4):
-        return
-    accepts_local = device == node.loopback or node.either_setting(device, "accept_local")
-    strictness = max(
-        node.setting("net.ipv4.conf.all.rp_filter", 0), node.device_setting(device, "rp_filter")
+def validate_source(
+    node: Node, device: str, packet: Packet, out: str | None, is_to_everybody: bool = False
+) -> None:
+    """fib_validate_source: nobody else may have this node's addresses, and the way back is
+    looked at where something asks for it.
+
+    out  the device by which it would be forwarded
+    """
+    strictness = node.strictness(device)
+    may_redirect = device == out and node.either_setting(device, "send_redirects", 1)
+    if not strictness and not may_redirect:
+        if node.either_setting(device, "accept_local"):
+            return
+        if not node.has_custom_local and not node.has_custom_rules:
+            if any(address.local == packet.src for address in node.state.addresses):
+                raise dropped(Reason.MARTIAN_SOURCE)
+            return
+    _filter_reverse_path(node, device, packet, strictness, is_to_everybody)
+
+
+def _filter_reverse_path(
+    node: Node, device: str, packet: Packet, strictness: int, is_to_everybody: bool
+) -> None:
+    """__fib_validate_source.  The way back must be the way it came: RFC 3704, strict (1) or
+    loose (2); and no source may be anything but a host."""
+    has_address = any(
+        address.dev == device and address.local.version == 4 for address in node.state.addresses
     )
-    if not accepts_local and address_type(node, packet.src) == "local":
-        raise dropped(Reason.MARTIAN_SOURCE)
-    if strictness:
-        back = lookup(node, packet.src)
-        _filter_reverse_path(back, device, strictness)
-
-
-def _filter_reverse_path(back: Route | None, device: str, strictness: int) -> None:
-    if back is None or back.type in ("blackhole", "unreachable", "prohibit", "throw"):
-        raise dropped(Reason.REVERSE_PATH)
-    if back.type == UNMODELLED or back.nexthops:
-        raise unknown(Reason.ROUTE_UNMODELLED)
-    if back.type == "local":  # accept_local
+    sport, dport = flow_ports(packet)
+    flow = Flow(
+        dst=packet.src,
+        src=NONE4 if is_to_everybody else packet.dst,
+        mark=packet.mark if node.either_setting(device, "src_valid_mark") else 0,
+        protocol=packet.protocol,
+        sport=dport,
+        dport=sport,
+        tos=packet.tos,
+    )
+    back = lookup(node, flow)
+    kind = kind_of(back)
+    if back is None or kind in REFUSALS:
+        if strictness:
+            raise dropped(Reason.REVERSE_PATH)
         return
-    if back.type != "unicast":
+    if kind not in KINDS:
+        raise unknown(Reason.ROUTE_UNMODELLED)
+    accepts_local = node.either_setting(device, "accept_local")
+    if kind != "unicast" and not (kind == "local" and accepts_local):
         raise dropped(Reason.MARTIAN_SOURCE)
-    if strictness == 1 and device != back.dev:
+    if device == back.dev or any(leg.dev == device for leg in back.nexthops):
+        return
+    if kind == "local" and device == node.loopback:
+        return
+    if strictness == 1 or (strictness and not has_address):
         raise dropped(Reason.REVERSE_PATH)
 
 
@@ -166,17 +237,25 @@ def source_address(node: Node, route: Route, dst: Address) -> Address | None:
         return route.prefsrc
     if route.type == "local":
         return dst
-    return select_address(node, route.dev or "", route.gateway or dst)
+    next_hop: Address | None = route.gateway or dst
+    if route.dst.version == 4:  # fib_info_update_nhc_saddr: near the gateway, or just the first
+        next_hop = route.gateway if route.gateway and route.gateway.version == 4 else NONE4
+    assert next_hop is not None
+    return select_address(node, route.dev or "", next_hop)
 
 
 def select_address(node: Node, device: str, next_hop: Address) -> Address | None:
     """inet_select_addr, scope universe: the device's first primary address whose subnet
     holds the next hop, else its first, else the first of another device."""
+    own = device_address(node, device, next_hop)
+    others = _global_addresses(node, next_hop)
+    return own or next((address.local for address in others), None)
+
+
+def device_address(node: Node, device: str, next_hop: Address) -> Address | None:
     own = [address for address in _global_addresses(node, next_hop) if address.dev == device]
     near = [address for address in own if _on_link(address, next_hop)]
-    others = _global_addresses(node, next_hop)
-    found = next(iter((*near, *own, *others)), None)
-    return found.local if found else None
+    return next((address.local for address in (*near, *own)), None)
 
 
 def _global_addresses(node: Node, like: Address) -> list[InterfaceAddress]:

@@ -4,6 +4,8 @@ defragmentation -400 · raw -300 · conntrack -200 · mangle -150 · destination
 · filter 0 · security 50 · source NAT 100 · conntrack's confirmation, last
 """
 
+from collections.abc import Callable
+
 from _fastpath.reason import Reason
 from _fastpath.trace import StepKind
 from dataplane.reference import conntrack, nat, netfilter
@@ -13,8 +15,11 @@ from dataplane.reference.place import Place
 from dataplane.reference.steps import unknown
 
 
-def run(place: Place, packet: Packet) -> None:
-    """Raises Ended, or netfilter.Rejected."""
+def run(place: Place, packet: Packet, route_again: Callable[[], None]) -> None:
+    """Raises Ended, or netfilter.Rejected.
+
+    route_again  called where OUTPUT changed what the packet's route was asked with
+    """
     rules = netfilter.ruleset(place.node.state, place.family)
     is_tracked = place.node.is_tracked[place.family]
     if is_tracked and packet.is_fragment and place.hook in ("PREROUTING", "OUTPUT"):
@@ -24,13 +29,27 @@ def run(place: Place, packet: Packet) -> None:
     if is_tracked and place.hook in ("PREROUTING", "OUTPUT"):
         _track(place, packet)
     for table in netfilter.tables_after_conntrack(place.hook, rules.flavour):
+        before = _asked(packet, table)
         if table == "nat":
             if "nat" in rules.tables and place.hook != "FORWARD":
                 _translate(place, packet)
         else:
             _walk_table(place, table, packet)
+        if place.hook == "OUTPUT" and _asked(packet, table) != before:
+            route_again()
     if is_tracked and place.hook in ("INPUT", "POSTROUTING"):
         conntrack.confirm(place.node, packet, place.now_ns)
+
+
+def _asked(packet: Packet, table: str) -> tuple[object, ...]:
+    """What a table may change and makes the packet's route be asked for again: ipt_mangle_out,
+    ip6t_mangle_out, nf_nat_ipv4_local_fn."""
+    if table == "nat":
+        return (packet.dst,)
+    if table != "mangle":
+        return ()
+    hop_limit = packet.ttl if packet.family == 6 else 0
+    return packet.src, packet.dst, packet.mark, packet.tos, hop_limit
 
 
 def _walk_table(place: Place, table: str, packet: Packet) -> None:

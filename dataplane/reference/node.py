@@ -29,6 +29,13 @@ class Node:
             if not any(rule.family == listed.family for listed in state.rules)
         )
         self.rules = sorted((*state.rules, *defaults), key=lambda rule: rule.priority)
+        asked = [(rule.priority, rule.table) for rule in self.rules if rule.family == 4]
+        defaults4 = [(rule.priority, rule.table) for rule in DEFAULT_RULES if rule.family == 4]
+        self.has_custom_rules = asked != defaults4  # fib4_has_custom_rules
+        self.has_custom_local = any(  # fib_has_custom_local_routes
+            route.type == "local" and route.protocol != "kernel" and route.dst.version == 4
+            for route in state.routes
+        )
         self.loopback = next(
             (link.name for link in state.links if link.link_type == "loopback"), "lo"
         )
@@ -64,10 +71,25 @@ class Node:
         initial = self.setting(f"net.ipv4.conf.default.{name}", default)
         return self.setting(f"net.ipv4.conf.{device}.{name}", initial)
 
-    def either_setting(self, device: str, name: str) -> bool:
+    def either_setting(self, device: str, name: str, default: int = 0) -> bool:
         """IN_DEV_ORCONF: on for the device, or for all."""
+        everywhere = self.setting(f"net.ipv4.conf.all.{name}", default)
+        return bool(everywhere or self.device_setting(device, name, default))
+
+    def both_settings(self, device: str, name: str) -> bool:
+        """IN_DEV_ANDCONF"""
         everywhere = self.setting(f"net.ipv4.conf.all.{name}", 0)
-        return bool(everywhere or self.device_setting(device, name))
+        return bool(everywhere and self.device_setting(device, name))
+
+    def strictness(self, device: str) -> int:
+        """IN_DEV_RPFILTER"""
+        everywhere = self.setting("net.ipv4.conf.all.rp_filter", 0)
+        return max(everywhere, self.device_setting(device, "rp_filter"))
+
+    def forwards_from(self, device: str) -> bool:
+        """IN_DEV_FORWARD.  What is written to ip_forward is written to every device."""
+        everywhere = int(self.forwards(4))
+        return self.setting(f"net.ipv4.conf.{device}.forwarding", everywhere) > 0
 
     def forwards(self, family: int) -> bool:
         if family == 6:

@@ -61,6 +61,7 @@ class Packet:
         self.is_generated = False  # made by a node, not injected
         self.is_gso = False  # several segments that the sender's device would cut apart
         self.encapsulations = 0
+        self.arrived_on: str | None = None  # device whose IP input it met
         self.bridge_port: str | None = None  # whose netfilter hooks it met on entry
         self.is_partial = self._has_partial_checksum()
 
@@ -71,7 +72,7 @@ class Packet:
 
     def forget(self) -> None:
         """What nf_reset_ct and skb_scrub_packet clear."""
-        self.connection = self.ctinfo = self.bridge_port = None
+        self.connection = self.ctinfo = self.bridge_port = self.arrived_on = None
         self.has_template = self.zone_is_mark = False
         self.zone, self.zone_directions = 0, frozenset()
         self.has_sender = self.is_prerouted = False

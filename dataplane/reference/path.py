@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from _fastpath.reason import Reason, Verdict
 from _fastpath.trace import STEPS_MAX, EventKind, StepKind
+from dataplane.node.multipath import UNMODELLED
 from dataplane.node.route_text import route_text
 from dataplane.node.state import Address, Route
 from dataplane.reference import (
@@ -35,6 +36,7 @@ from dataplane.reference import (
 )
 from dataplane.reference.answers import Made
 from dataplane.reference.choice import Choices
+from dataplane.reference.fib_rules import Flow, output_flow
 from dataplane.reference.headers import header_refusal, is_unheard_of, refusal
 from dataplane.reference.node import Node
 from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, Packet
@@ -78,6 +80,7 @@ class Path:
         self.now_ns = now_ns
         self.trace = Trace()
         self.pending: list[Made] = []
+        self.rerouted: Route | None = None  # what OUTPUT made of a packet's route
         self.made = 0  # packets made on this packet's way
         self.node = node  # where the packet is
         self.packet = Packet(b"")
@@ -101,7 +104,7 @@ class Path:
         self.trace.step(StepKind.STEP_GENERATE, made.node.name, number=made.kind)
         if made.out is not None:
             return self.send(made.out, made.packet)
-        return self.local_out(made.node, made.packet)
+        return self.local_out(made.node, made.packet, route=made.route)
 
     def _follow(self, start: Callable[[], Arrival]) -> Ended:
         try:
@@ -135,13 +138,13 @@ class Path:
         )
 
     def route_step(self, node: Node, route: Route) -> None:
-        is_known = route.type != forwarding.UNMODELLED
+        is_known = route.type != UNMODELLED
         self.trace.step(
             StepKind.STEP_ROUTE,
             node.name,
             family=route.dst.version,
             table=route.table,
-            name=route_text(route) if is_known else forwarding.UNMODELLED,
+            name=route_text(route) if is_known else UNMODELLED,
         )
 
     def ether_event(self, kind: int, before: str, after: str) -> None:
@@ -194,19 +197,18 @@ class Path:
             if refused:
                 raise refused
             packet.trim()
+            packet.arrived_on = device.name
             self.hook("PREROUTING", node, packet, in_device=device)
         if packet.dst.is_multicast:
             raise Ended(Verdict.CONSUMED, Reason.GROUP_ADDRESS, device.name)
-        route = forwarding.route_input(node, device.name, packet)
+        route, end = forwarding.route_input(node, device.name, packet, self.choices)
         if route is not None:
             self.route_step(node, route)
-        try:
-            forwarding.check_input(node, device.name, packet, route)
-        except Ended as end:
-            if end.reason in ANSWERS:
-                raise answers.error(self, node, packet, ANSWERS[end.reason], end.reason) from None
-            raise
-        if route is None or forwarding.is_for_node(packet, route):
+        if end is not None and end.reason in ANSWERS:
+            raise answers.error(self, node, packet, ANSWERS[end.reason], end.reason)
+        if end is not None:
+            raise end
+        if route is None or forwarding.is_for_node(node, device.name, route):
             return self.local_in(device, packet)
         return self.forward(device, packet, route)
 
@@ -253,25 +255,44 @@ class Path:
 
     # IP output.
 
-    def local_out(self, node: Node, packet: Packet, oif: str | None = None) -> Arrival:
-        """What a process of the node, or the kernel itself, sends (ip_local_out)."""
+    def local_out(
+        self, node: Node, packet: Packet, flow: Flow | None = None, route: Route | None = None
+    ) -> Arrival:
+        """What a process of the node, or the kernel itself, sends (ip_local_out).
+
+        flow   what its route is asked with, if not with what the packet says
+        route  where it is known already
+        """
         self.packet, self.node = packet, node.name
         self.trace.step(StepKind.STEP_LOCAL_OUT, node.name)
-        route = self._output_route(node, packet, oif)
+        if route is None:
+            flow = flow or self._output_flow(packet)
+            route = forwarding.route_output(node, self.choices, flow)
         self.route_step(node, route)
-        packet.has_sender = True
-        before = packet.dst
+        packet.has_sender, packet.arrived_on = True, None
         out = self._out_device(node.name, route)
         self.hook("OUTPUT", node, packet, out_device=out, route=route)
-        if packet.dst != before:  # ip_route_me_harder
-            route = self._output_route(node, packet, None)
-            self.route_step(node, route)
+        route = self.rerouted or route
         out = self._out_device(node.name, route)
         self.hook("POSTROUTING", node, packet, out_device=out, route=route)
         return self.ip_output(out, packet, route)
 
-    def _output_route(self, node: Node, packet: Packet, oif: str | None) -> Route:
-        return forwarding.check_route(forwarding.lookup(node, packet.dst, oif))
+    def _output_flow(self, packet: Packet) -> Flow:
+        flow = output_flow(packet, None)
+        if packet.is_generated and packet.family == 4:  # nf_send_reset, ip_route_me_harder
+            flow = flow._replace(protocol=0, sport=0, dport=0)
+        return flow
+
+    def route_again(self, node: Node, packet: Packet) -> None:
+        """ip_route_me_harder, ip6_route_me_harder.  IPv4's asks for no protocol, and with no
+        source that is neither this node's nor a host's."""
+        flow = output_flow(packet, None)._replace(protocol=0, sport=0, dport=0)
+        if packet.family == 6:
+            flow = flow._replace(tos=0)
+        elif forwarding.address_type(node, packet.src) not in ("local", "unicast"):
+            flow = flow._replace(src=forwarding.NONE4)
+        self.rerouted = forwarding.route_output(node, self.choices, flow, packet)
+        self.route_step(node, self.rerouted)
 
     def ip_output(self, out: Device, packet: Packet, route: Route) -> Arrival:
         """ip_finish_output2: the next hop's MAC address, and the Ethernet header."""
@@ -370,15 +391,23 @@ class Path:
             hook=name,
             in_device=in_device.name if in_device else None,
             out_device=out_device.name if out_device else None,
-            next_hop=route.gateway if route else None,
+            next_hop=_next_hop(packet, route),
             trace=self.trace,
             choices=self.choices,
             now_ns=self.now_ns,
         )
+        self.rerouted = None
         try:
-            hooks.run(place, packet)
+            hooks.run(place, packet, lambda: self.route_again(node, packet))
         except netfilter.Rejected as rejected:
             raise answers.reject(self, node, packet, rejected.reject_with) from None
+
+
+def _next_hop(packet: Packet, route: Route | None) -> Address | None:
+    """rt_nexthop: a gateway of the packet's own family."""
+    if route is None or route.gateway is None or route.gateway.version != packet.family:
+        return None
+    return route.gateway
 
 
 def _is_for(device: Device, packet: Packet) -> bool:

@@ -8,8 +8,9 @@ from _fastpath.reason import Reason
 from _fastpath.trace import EventKind, StepKind
 from dataplane.reference import vxlan
 from dataplane.reference.conntrack import abandon
-from dataplane.reference.forwarding import check_route, lookup, source_address
-from dataplane.reference.packet import Packet
+from dataplane.reference.fib_rules import Flow, output_flow
+from dataplane.reference.forwarding import route_output, source_address
+from dataplane.reference.packet import UDP, Packet
 from dataplane.reference.steps import dropped, unknown
 from dataplane.reference.topology import Device
 
@@ -39,7 +40,8 @@ def encapsulate(path: Path, device: Device, packet: Packet) -> Arrival:
         raise dropped(Reason.TUNNEL_LOOP)
     src = settings.local
     if src is None:
-        src = source_address(node, check_route(lookup(node, remote, settings.link)), remote)
+        asked = Flow(remote, oif=settings.link, protocol=UDP, dport=settings.port)
+        src = source_address(node, route_output(node, path.choices, asked), remote)
     if src is None:
         raise dropped(Reason.NO_ROUTE)
     path.trace.step(StepKind.STEP_ENCAPSULATE, device.node, name=device.name)
@@ -53,7 +55,9 @@ def encapsulate(path: Path, device: Device, packet: Packet) -> Arrival:
     outer.mark, outer.is_generated, outer.is_gso = packet.mark, packet.is_generated, packet.is_gso
     outer.encapsulations = packet.encapsulations + 1
     abandon(node, packet)
-    return path.local_out(node, outer, oif=settings.link)
+    # udp_tunnel_dst_lookup: the mark is not asked with
+    flow = output_flow(outer, settings.link)._replace(mark=0)
+    return path.local_out(node, outer, flow)
 
 
 def decapsulate(path: Path, device: Device, packet: Packet) -> Packet:

@@ -4,13 +4,14 @@
     {"choice":"statistic","node":"node-a","flow":FLOW,"rule":"nat KUBE-SVC-… 2","value":true}
     {"choice":"nat-port","node":"node-a","flow":FLOW,"value":[45321]}
     {"choice":"vxlan-port","node":"node-a","flow":FLOW,"value":[53841]}
+    {"choice":"multipath","node":"node-a","flow":FLOW,"value":[0]}
     {"choice":"ip-id","node":"node-a","flow":FLOW,"value":[38612,38613]}
 
 FLOW is `tcp 10.244.1.2:40000 > 10.96.10.10:80` (or udp, sctp, …; IPv6 addresses in brackets),
 `icmp 10.1.1.1 > 10.2.2.2 id 77 type 8 code 0`, or for other protocols `47 10.1.1.1 > 10.2.2.2`:
 for endpoint, statistic and nat-port as the connection's first packet came to the node, for
 vxlan-port and ip-id as it was encapsulated there, and for an ICMP error's ip-id the packet that
-provoked it.
+provoked it; for multipath as it was routed, and the number of its leg from 0.
 
 Values of several lines for one choice follow one another.
 """
@@ -22,6 +23,7 @@ from typing import Annotated
 
 import msgspec
 
+from _fastpath.fib_select import HashField, HashPolicy
 from dataplane.errors import ParseError, Source, UsageError
 from dataplane.node.iptables import Chain, Rule, Table
 from dataplane.node.state import NodeState
@@ -67,7 +69,11 @@ class _IpId(_Line, tag="ip-id"):
     value: list[Word]
 
 
-_AnyLine = _Endpoint | _Statistic | _NatPort | _VxlanPort | _IpId
+class _Multipath(_Line, tag="multipath"):
+    value: list[Word]
+
+
+_AnyLine = _Endpoint | _Statistic | _NatPort | _VxlanPort | _IpId | _Multipath
 _decode = msgspec.json.Decoder(_AnyLine).decode
 
 
@@ -122,12 +128,37 @@ def _read(line: str, nodes: Mapping[str, NodeState]) -> Iterator[tuple[int, list
         case _VxlanPort():
             ends = _symmetric(fields)
             yield _key(ChoiceKind.VXLAN_PORT, choice, ends, 0), _ports(choice.value)
+        case _Multipath():
+            hashed = _hashed(nodes[choice.node], fields)
+            yield _key(ChoiceKind.MULTIPATH, choice, hashed, 0), _ports(choice.value)
         case _IpId():
             yield _key(ChoiceKind.IP_ID, choice, fields, 0), choice.value
 
 
 def _key(kind: int, choice: _Line, fields: Fields, extra: int) -> int:
     return choice_key(0, kind, identity(choice.node), fields, extra)
+
+
+def _hashed(node: NodeState, fields: Fields) -> Fields:
+    """The fields that fib_multipath_hash_policy leaves; a flow label is taken to be 0."""
+    conf = f"net.ipv{fields.family}.fib_multipath_hash"
+    policy = int(node.sysctls.get(f"{conf}_policy", "0"))
+    asked = int(node.sysctls.get(f"{conf}_fields", "7"))
+    if fields.protocol in (ICMP, ICMPV6):
+        fields = fields._replace(sport=0, dport=0)
+    if policy == HashPolicy.HASH_L4:
+        return fields
+    if policy != HashPolicy.HASH_CUSTOM:
+        protocol = fields.protocol if fields.family == 6 else 0
+        return fields._replace(protocol=protocol, sport=0, dport=0)
+    return Fields(
+        fields.family,
+        fields.protocol if asked & HashField.FIELD_IP_PROTO else 0,
+        fields.src if asked & HashField.FIELD_SRC_IP else None,
+        fields.sport if asked & HashField.FIELD_SRC_PORT else 0,
+        fields.dst if asked & HashField.FIELD_DST_IP else None,
+        fields.dport if asked & HashField.FIELD_DST_PORT else 0,
+    )
 
 
 def _ports(values: list[int]) -> list[int]:

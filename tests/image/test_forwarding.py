@@ -4,8 +4,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from _fastpath.image import RouteKind
+from _fastpath.image import RouteKind, RuleAction
 from _fastpath.lpm import lookup
+from dataplane.errors import TableError
 from dataplane.image.encode import pair
 from dataplane.image.image import assemble
 from dataplane.node.state import Link, NextHop, NodeState, Route, RoutingRule
@@ -30,7 +31,8 @@ def asked(image, address, family=4):
     address = ip_address(address)
     node, index = image.arrays["nodes"][0], 0 if family == 4 else 1
     start, count = int(node["fib_start"][index]), int(node["fib_count"][index])
-    roots = image.arrays["fibs"][start : start + count].tolist()
+    roots = image.arrays["fib_rules"]["table"][start : start + count].tolist()
+    roots = [root for root in roots if root >= 0]
     found = [lookup(image.arrays["lpm"], pair(address), family, root) for root in roots]
     return [value for value in found if value >= 0]
 
@@ -66,21 +68,44 @@ def test_rules_are_asked_by_priority():
     assert [image.names.routes[row].table for row in asked(image, "8.8.8.8")] == ["7", "main"]
 
 
+def row_of(rule):
+    return image_of(route("10.0.0.0/8"), rules=(rule,)).arrays["fib_rules"][0]
+
+
+def test_a_rule_asks_for_devices_by_index():
+    assert row_of(RoutingRule(10, "main", iif="b", oif="gone"))[["iif", "oif"]].tolist() == (2, -2)
+    assert row_of(RoutingRule(10, "main"))[["iif", "oif"]].tolist() == (-1, -1)
+
+
 @pytest.mark.parametrize(
-    "rule",
+    ("rule", "action"),
     [
-        RoutingRule(10, "main", src=ip_network("10.0.0.0/8")),
-        RoutingRule(10, "main", fwmark=1),
-        RoutingRule(10, "main", iif="a"),
-        RoutingRule(10, "main", negated=True),
-        RoutingRule(10, None, action="blackhole"),
+        (RoutingRule(10, "main"), RuleAction.RULE_LOOKUP),
+        (RoutingRule(10, action="nop"), RuleAction.RULE_NOP),
+        (RoutingRule(10, action="goto", goto=20), RuleAction.RULE_GOTO),
+        (RoutingRule(10, action="prohibit"), RuleAction.RULE_ANSWER),
+        (RoutingRule(10, action="frobnicate"), RuleAction.RULE_ANSWER),
     ],
 )
-def test_a_rule_that_is_not_modelled_answers_everything(rule):
-    image = image_of(route("10.0.0.0/8"), rules=(rule, RoutingRule(20, "main")))
-    first, *rest = asked(image, "10.0.0.1")
-    assert image.arrays["routes"]["kind"][first] == RouteKind.ROUTE_UNKNOWN
-    assert len(rest) == 1
+def test_actions(rule, action):
+    assert row_of(rule)["action"] == action
+
+
+def test_a_rule_that_goes_back_is_refused():
+    with pytest.raises(TableError, match="rule 20 goes back to 10"):
+        image_of(rules=(RoutingRule(20, action="goto", goto=10),))
+
+
+def test_legs_share_the_hashes_by_weight():
+    legs = (NextHop("a", weight=1), NextHop("b", weight=3))
+    image = image_of(route("10.0.0.0/8", None, nexthops=legs))
+    (row,) = asked(image, "10.0.0.1")
+    first, count = image.arrays["routes"][["leg_start", "leg_count"]][row].tolist()
+    bounds = image.arrays["routes"]["upper_bound"][first : first + count].tolist()
+    assert bounds == [(1 << 29) - 1, (1 << 31) - 1]
+    assert [image.names.routes[leg].text for leg in range(first, first + count)] == [
+        "10.0.0.0/8 dev a", "10.0.0.0/8 dev b",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -93,8 +118,8 @@ def test_a_rule_that_is_not_modelled_answers_everything(rule):
         (route("10.0.0.0/8", None, type="unreachable"), RouteKind.ROUTE_UNREACHABLE),
         (route("10.0.0.0/8", None, type="nat"), RouteKind.ROUTE_UNKNOWN),
         (route("10.0.0.0/8", None), RouteKind.ROUTE_UNKNOWN),  # no device
-        (route("10.0.0.0/8", gateway=ip_address("fe80::1")), RouteKind.ROUTE_UNKNOWN),
-        (route("10.0.0.0/8", None, nexthops=(NextHop("a"), NextHop("b"))), RouteKind.ROUTE_UNKNOWN),
+        (route("10.0.0.0/8", gateway=ip_address("fe80::1")), RouteKind.ROUTE_UNICAST),
+        (route("10.0.0.0/8", None, nexthops=(NextHop("a"), NextHop("b"))), RouteKind.ROUTE_UNICAST),
     ],
 )
 def test_kinds(found, kind):

@@ -115,6 +115,8 @@ def one_route(draw, family=4):
         scope=draw(st.sampled_from(("global", "link", "host"))),
         protocol=draw(st.sampled_from(("boot", "kernel", "static"))),
         onlink=draw(st.booleans()),
+        tos=draw(st.sampled_from((0, 0, 0x10))),
+        linkdown=draw(st.booleans()),
         nexthops=several,
     )
 
@@ -127,10 +129,13 @@ def routes(family=4):
 def one_routing_rule(draw, family=4):
     prefixes = optional(networks4 if family == 4 else networks6)
     mark = draw(optional(st.sampled_from((0, 1, 0x4000))))
+    action = draw(st.sampled_from(("", "blackhole", "unreachable", "nop", "goto")))
+    ranges = optional(st.sampled_from(((80, 80), (10, 20), (0, 65535))))
     return RoutingRule(
         priority=draw(st.sampled_from((0, 100, 32766))),
         table=draw(optional(st.sampled_from(("main", "local", "100")))),
-        action=draw(st.sampled_from(("", "blackhole", "unreachable", "nop"))),
+        action=action,
+        goto=draw(st.sampled_from((0, 200, 32766))) if action == "goto" else None,
         family=family,
         negated=draw(st.booleans()),
         src=draw(prefixes),
@@ -139,6 +144,17 @@ def one_routing_rule(draw, family=4):
         fwmask=0xFFFFFFFF if mark is None else draw(st.sampled_from((0x4000, 0xFFFFFFFF))),
         iif=draw(optional(devices)),
         oif=draw(optional(devices)),
+        tos=draw(optional(st.sampled_from((4, 0x10, 0xFC)))),
+        ipproto=draw(optional(st.sampled_from((1, 6, 47, 253)))),
+        sport=draw(ranges),
+        dport=draw(ranges),
+        uidrange=draw(ranges),
+        tun_id=draw(optional(st.just(7))),
+        l3mdev=draw(st.booleans()),
+        suppress_prefixlength=draw(optional(st.sampled_from((0, 24)))),
+        suppress_ifgroup=draw(optional(st.sampled_from(("default", "5")))),
+        flow_from=draw(optional(st.just("3"))),
+        protocol=draw(optional(st.just("kernel"))),
     )
 
 

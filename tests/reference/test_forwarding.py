@@ -1,15 +1,18 @@
 """Where a packet goes: rules, tables, sources, the reverse path."""
 
+import json
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 import pytest
 
-from _fastpath.reason import Reason, Verdict
-from dataplane.node.state import InterfaceAddress, Link, NextHop, Route, RoutingRule
-from dataplane.reference.engine import Engine
-from dataplane.reference.forwarding import lookup, select_address, source_address
+from _fastpath.reason import Reason
+from _fastpath.trace import StepKind
+from dataplane.node.state import InterfaceAddress, Link, Neighbour, NextHop, Route, RoutingRule
+from dataplane.reference.fib_rules import Flow, lookup
+from dataplane.reference.forwarding import select_address, source_address
 from dataplane.reference.node import Node
+from dataplane.replay import choose
 from tests import frames as fr
 from tests.reference.one_node import (
     CLIENT,
@@ -21,6 +24,7 @@ from tests.reference.one_node import (
     node,
     send,
     states,
+    table,
 )
 from tests.two_nodes import mac
 
@@ -32,7 +36,8 @@ def route(prefix, dev="b", **more):
 
 
 def found(dst, routes=(), rules=(), oif=None):
-    answer = lookup(Node(replace(node(), routes=routes, rules=rules)), ip_address(dst), oif)
+    asked = Flow(ip_address(dst), oif=oif)
+    answer = lookup(Node(replace(node(), routes=routes, rules=rules)), asked)
     return (answer.dev, answer.type) if answer else None
 
 
@@ -66,25 +71,75 @@ def test_tables_are_asked_in_the_order_of_the_rules(dst, expected):
     assert found(dst, TABLES, RULES) == expected
 
 
+OTHER = "10.8.0.1"
+ASKED = Flow(
+    ip_address(OTHER), CLIENT, mark=0x11, iif="a", protocol=6, sport=1000, dport=80, tos=0x11
+)
+
+
 @pytest.mark.parametrize(
-    "rule",
+    ("rule", "hits"),
     [
-        RoutingRule(5, "100", src=ip_network("10.0.0.0/24")),
-        RoutingRule(5, "100", fwmark=1),
-        RoutingRule(5, "100", iif="a"),
-        RoutingRule(5, "100", oif="a"),
-        RoutingRule(5, "100", negated=True),
-        RoutingRule(5, action="prohibit"),
+        ({"src": ip_network("10.0.0.0/24")}, True),
+        ({"src": ip_network("10.0.1.0/24")}, False),
+        ({"dst": ip_network("10.8.0.0/16")}, True),
+        ({"dst": ip_network("10.9.0.0/16")}, False),
+        ({"fwmark": 0x11}, True),
+        ({"fwmark": 1}, False),
+        ({"fwmark": 1, "fwmask": 0xF}, True),
+        ({"fwmark": 0, "fwmask": 0}, True),
+        ({"iif": "a"}, True),
+        ({"iif": "b"}, False),
+        ({"iif": "lo"}, False),
+        ({"iif": "gone"}, False),
+        ({"oif": "a"}, False),
+        ({"tos": 0x10}, True),  # ECN is nobody's type of service
+        ({"tos": 8}, False),
+        ({"ipproto": 6}, True),
+        ({"ipproto": 17}, False),
+        ({"sport": (1000, 1000), "dport": (1, 80)}, True),
+        ({"sport": (1001, 65534)}, False),
+        ({"dport": (0, 10)}, True),
+        ({"uidrange": (0, 0)}, True),
+        ({"uidrange": (1, 9)}, False),
+        ({"tun_id": 7}, False),
+        ({"l3mdev": True}, False),
     ],
 )
-def test_rules_that_ask_for_more_are_not_modelled(rule):
-    """They end what reaches them, and nothing else."""
-    odd = Engine({"n": replace(node(), rules=(*RULES, rule), routes=TABLES)})
-    record = send(odd, 17, fr.udp(CLIENT, 1, "10.8.0.1", 2), dst="10.8.0.1")
-    assert (record.verdict, record.reason) == (Verdict.UNKNOWN, Reason.ROUTE_UNMODELLED)
-    assert record.steps[-1].name == "a routing rule that is not modelled"
-    local = send(odd, 17, fr.udp(CLIENT, 1, INSIDE, 2), dst=INSIDE)
-    assert local.reason == Reason.LOCAL_PROCESS
+@pytest.mark.parametrize("is_negated", [False, True])
+def test_what_rules_ask(rule, hits, is_negated):
+    """What the first rule does not answer finds no route at all."""
+    asked = RoutingRule(5, "100", negated=is_negated, **rule)
+    here = Node(replace(node(), routes=TABLES, rules=(asked,)))
+    assert (lookup(here, ASKED) is not None) == (hits != is_negated)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (RoutingRule(5, action="nop"), "hundred"),
+        (RoutingRule(5, action="goto", goto=30), "three"),
+        (RoutingRule(5, action="goto", goto=31), "hundred"),  # nobody is there
+        (RoutingRule(5, action="unreachable"), None),
+        (RoutingRule(5, action="prohibit"), "prohibit"),
+        (RoutingRule(5, action="blackhole"), "blackhole"),
+        (RoutingRule(5, "100", suppress_prefixlength=15), "hundred"),
+        (RoutingRule(5, "300", suppress_prefixlength=16), "hundred"),
+        (RoutingRule(5, "300", suppress_ifgroup="9"), "a routing rule that is not modelled"),
+    ],
+)
+def test_what_rules_answer(rule, expected):
+    routes = (*TABLES, route("10.8.0.0/16", "three", table="300"))
+    here = Node(replace(node(), routes=routes, rules=(*RULES, rule)))
+    answer = lookup(here, ASKED)
+    said = answer and (answer.dev or answer.type)
+    assert said == expected
+
+
+def test_nobody_knows_by_whose_process():
+    here = Node(replace(node(), routes=TABLES, rules=(RoutingRule(5, "100", uidrange=(0, 9)),)))
+    answer = lookup(here, ASKED._replace(iif="", is_process=True))
+    assert answer is not None and answer.type == "a routing rule that is not modelled"
 
 
 def test_default_rules():
@@ -166,11 +221,84 @@ def test_a_node_that_does_not_forward():
     assert odd.reason == Reason.FORWARDING_DISABLED
 
 
-def test_multipath_is_not_modelled():
-    hops = (NextHop("b", SERVER), NextHop("a", CLIENT))
-    paths = Route(ip_network("10.8.0.0/16"), nexthops=hops)
-    record = send(engine(routes=(paths,)), 17, fr.udp(CLIENT, 1, "10.8.0.1", 2), dst="10.8.0.1")
-    assert record.reason == Reason.ROUTE_UNMODELLED
+LEGS = (NextHop("b", SERVER, weight=3), NextHop("a", CLIENT))
+
+
+def leg_of(port, dst="10.8.0.1", choices=None, **sysctls):
+    paths = Route(ip_network("10.8.0.0/16"), nexthops=LEGS)
+    settings = {f"net.ipv4.{name}": value for name, value in sysctls.items()}
+    found = engine(routes=(paths,), sysctls=settings, choices=choices)
+    return send(found, 17, fr.udp(CLIENT, port, dst, 2), dst=dst).place[1]
+
+
+def test_a_flow_keeps_its_leg():
+    assert len({leg_of(port) for port in range(40)}) == 1  # layer 3 alone
+    by_host = [leg_of(1, f"10.8.0.{host}") for host in range(200)]
+    assert 120 < by_host.count("b") < 180
+
+
+def test_layer_4_tells_ports_apart():
+    by_port = [leg_of(port, fib_multipath_hash_policy="1") for port in range(200)]
+    assert 120 < by_port.count("b") < 180
+
+
+def test_fields_that_are_hashed():
+    """Ports without addresses."""
+    fields = {"fib_multipath_hash_policy": "3", "fib_multipath_hash_fields": "48"}
+    assert {leg_of(7, f"10.8.0.{host}", **fields) for host in range(40)} == {leg_of(7, **fields)}
+    assert len({leg_of(port, **fields) for port in range(40)}) == 2
+
+
+def test_a_leg_that_was_fed_in():
+    for number, device in enumerate("ba"):
+        line = {"choice": "multipath", "node": "n", "flow": f"udp {CLIENT}:1 > 10.8.0.1:2"}
+        text = json.dumps({**line, "value": [number]})
+        assert leg_of(1, choices=choose.parse(text, "x", {"n": node()})) == device
+
+
+def test_a_gateway_of_the_other_family():
+    gateway = ip_address("fd00::9")
+    found = engine(
+        routes=(route("10.8.0.0/16", gateway=gateway),),
+        neighbours=(*node().neighbours, Neighbour(gateway, "b", mac("1.2.3.4"))),
+    )
+    record = send(found, 17, fr.udp(CLIENT, 1, "10.8.0.1", 2), dst="10.8.0.1")
+    assert record.taps[-1].frame[:6].hex(":") == mac("1.2.3.4")
+
+
+def test_what_is_forwarded_is_a_devices_own_setting():
+    off = engine(sysctls={"net.ipv4.conf.a.forwarding": "0"})
+    assert send(off, 17, UDP).reason == Reason.FORWARDING_DISABLED
+    only_a = {"net.ipv4.ip_forward": "0", "net.ipv4.conf.a.forwarding": "1"}
+    assert send(engine(sysctls=only_a), 17, UDP).reason == Reason.LEFT_BY_DEVICE
+
+
+MARKS = table("mangle", "PREROUTING -p udp --dport 2 -j MARK --set-mark 7", policy="ACCEPT")
+
+
+def test_a_mark_set_in_prerouting_chooses_the_table():
+    rules = (RoutingRule(5, "100", fwmark=7), RoutingRule(10, "main"), RoutingRule(0, "local"))
+    other = (route("0.0.0.0/0", "a", table="100"),)
+    found = Engine({"n": replace(node(MARKS), rules=rules, routes=other)})
+    assert send(found, 17, UDP).place == ("n", "a")
+    assert send(found, 17, fr.udp(CLIENT, 1, SERVER, 3)).place == ("n", "b")
+
+
+@pytest.mark.parametrize(
+    ("rule", "ports"),
+    [
+        ("OUTPUT -p udp --dport 2 -j MARK --set-mark 7", ["b", "a"]),
+        ("OUTPUT -p udp --dport 3 -j MARK --set-mark 7", ["b"]),
+    ],
+)
+def test_a_mark_set_in_output_makes_it_route_again(rule, ports):
+    """ip_route_me_harder"""
+    rules = (RoutingRule(5, "100", fwmark=7), RoutingRule(10, "main"), RoutingRule(0, "local"))
+    other = (route("10.0.1.0/24", "a", table="100"),)
+    found = Engine({"n": replace(node(table("mangle", rule)), rules=rules, routes=other)})
+    record = send(found, 17, fr.udp(INSIDE, 1, SERVER, 2), INSIDE, device="")
+    routes = [step.name.split()[2] for step in record.steps if step.kind == StepKind.STEP_ROUTE]
+    assert routes == ports
 
 
 def test_what_a_node_sends():
