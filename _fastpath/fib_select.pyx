@@ -4,7 +4,7 @@ Linux hashes with a secret of its boot (fib_multipath_hash_seed); here the hash 
 every other draw, over the same fields.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from _fastpath.address cimport addr_t
 from _fastpath.choice cimport CHOICE_MULTIPATH, choice_fed, choice_key
@@ -14,7 +14,6 @@ from _fastpath.packet cimport (
     PROTO_GRE,
     PROTO_ICMP,
     PROTO_ICMPV6,
-    load16,
     load32,
     load64,
 )

@@ -85,7 +85,6 @@ from _fastpath.reason cimport (
     LEFT_BY_DEVICE,
     LOCAL_PROCESS,
     OTHER_HOST,
-    ROUTE_UNMODELLED,
     TRACE_FULL,
     TTL_EXPIRED,
     UNHANDLED_PROTOCOL,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dataplane.node.entries import WORD, Entry, read_entries, render_entries
-from dataplane.node.iptables_values import PROTOCOL_NAMES, PROTOCOL_NUMBERS
+from dataplane.node.protocols import PROTOCOL_NAMES, PROTOCOL_NUMBERS
 from dataplane.node.state import Network, RoutingRule
 
 # Selectors that are not read; without them the rule would match more.

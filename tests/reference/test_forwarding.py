@@ -9,6 +9,7 @@ import pytest
 from _fastpath.reason import Reason
 from _fastpath.trace import StepKind
 from dataplane.node.state import InterfaceAddress, Link, Neighbour, NextHop, Route, RoutingRule
+from dataplane.reference.engine import Engine
 from dataplane.reference.fib_rules import Flow, lookup
 from dataplane.reference.forwarding import select_address, source_address
 from dataplane.reference.node import Node
@@ -278,7 +279,7 @@ MARKS = table("mangle", "PREROUTING -p udp --dport 2 -j MARK --set-mark 7", poli
 
 def test_a_mark_set_in_prerouting_chooses_the_table():
     rules = (RoutingRule(5, "100", fwmark=7), RoutingRule(10, "main"), RoutingRule(0, "local"))
-    other = (route("0.0.0.0/0", "a", table="100"),)
+    other = (route("0.0.0.0/0", "a", table="100", gateway=CLIENT),)
     found = Engine({"n": replace(node(MARKS), rules=rules, routes=other)})
     assert send(found, 17, UDP).place == ("n", "a")
     assert send(found, 17, fr.udp(CLIENT, 1, SERVER, 3)).place == ("n", "b")
