@@ -203,7 +203,7 @@ cdef int32_t fib_lookup(const image_t* image, const flowi_t* flow) noexcept nogi
         i += 1
         outcome = rule_outcome(rule, flow)
         if outcome == MAYBE:
-            return rule.route
+            return rule.unknown
         if outcome == NO or rule.action == RULE_NOP:
             continue
         if rule.action == RULE_GOTO:
@@ -218,6 +218,6 @@ cdef int32_t fib_lookup(const image_t* image, const flowi_t* flow) noexcept nogi
         if is_suppressed(rule, &image.routes[route]):
             continue
         if rule.suppress_group and not is_error(image.routes[route].kind):
-            return rule.route
+            return rule.unknown
         return route
     return -1

@@ -398,7 +398,8 @@ cdef struct fib_rule_t:
     int32_t iif, oif            # device; -1 = any, -2 = one that is not there
     int32_t table               # root of its trie; -1 = an empty table
     int32_t target              # of RULE_GOTO: index of the rule; -1 = there is none
-    int32_t route               # of RULE_ANSWER, or when not known: its route; -1 = none
+    int32_t route               # of RULE_ANSWER: its route; -1 = none
+    int32_t unknown             # the route when it is not known whether it answers; -1 = it is
     int32_t suppress_prefixlen  # -1 = off
     uint16_t sport_low, sport_high, dport_low, dport_high   # 0-0 = any
     uint8_t tos                 # 0 = any

@@ -131,7 +131,8 @@ FIB_RULE = np.dtype(
     [
         ("src", ADDR), ("src_mask", ADDR), ("dst", ADDR), ("dst_mask", ADDR),
         ("mark", "u4"), ("mark_mask", "u4"), ("iif", "i4"), ("oif", "i4"),
-        ("table", "i4"), ("target", "i4"), ("route", "i4"), ("suppress_prefixlen", "i4"),
+        ("table", "i4"), ("target", "i4"), ("route", "i4"), ("unknown", "i4"),
+        ("suppress_prefixlen", "i4"),
         ("sport_low", "u2"), ("sport_high", "u2"), ("dport_low", "u2"), ("dport_high", "u2"),
         ("tos", "u1"), ("proto", "u1"), ("invert", "u1"), ("action", "u1"), ("selector", "u1"),
         ("suppress_group", "u1"), ("is_never", "u1"), ("padding", "u1"),

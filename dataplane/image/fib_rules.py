@@ -66,8 +66,7 @@ def _row(
 ) -> Row:
     selector = _selector(state, rule)
     action, route = _action(rule)
-    if selector or rule.suppress_ifgroup is not None:
-        route = "unknown"
+    unknown = "unknown" if selector or rule.suppress_ifgroup is not None else ""
     src, dst = _prefix(rule.src), _prefix(rule.dst)
     mark = (0, 0) if rule.fwmark is None else (rule.fwmark, rule.fwmask)
     sport, dport = rule.sport or (0, 0), rule.dport or (0, 0)
@@ -75,7 +74,8 @@ def _row(
     return (
         *src, *dst, *mark, _device(devices, state.name, rule.iif),
         _device(devices, state.name, rule.oif), roots.get(rule.table or "", -1),
-        _target(state, rules, rule, first), answer(route, rule) if route else -1, prefixlen,
+        _target(state, rules, rule, first), answer(route, rule) if route else -1,
+        answer(unknown, rule) if unknown else -1, prefixlen,
         *sport, *dport, rule.tos or 0, rule.ipproto or 0, int(rule.negated), action,
         int(selector), int(rule.suppress_ifgroup is not None), int(_is_never(state, rule)), 0,
     )  # fmt: skip
