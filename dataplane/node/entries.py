@@ -14,6 +14,13 @@ from dataplane.errors import ParseError, Source
 
 WORD = 0xFFFFFFFF
 MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z")
+# What iproute2 prints for a type of service that has a name: rt_dsfield.
+DSFIELDS = {
+    "default": 0, "AF11": 0x28, "AF12": 0x30, "AF13": 0x38, "AF21": 0x48, "AF22": 0x50,
+    "AF23": 0x58, "AF31": 0x68, "AF32": 0x70, "AF33": 0x78, "AF41": 0x88, "AF42": 0x90,
+    "AF43": 0x98, "CS1": 0x20, "CS2": 0x40, "CS3": 0x60, "CS4": 0x80, "CS5": 0xA0, "CS6": 0xC0,
+    "CS7": 0xE0, "EF": 0xB8,
+}  # fmt: skip
 _space = re.compile(r"[ \t\r\n]*").match
 _decode = json.JSONDecoder().raw_decode
 
@@ -62,6 +69,15 @@ class Entry:
         if 0 <= number <= WORD:
             return number
         raise self.wrong(key, "a number")
+
+    def dsfield(self, key: str) -> int:
+        """A type of service: 0 if there is none."""
+        value = self.values.get(key, 0)
+        number = DSFIELDS.get(value) if isinstance(value, str) else None
+        number = self.hexadecimal(key, 0) if number is None else number
+        if number > 255:
+            raise self.wrong(key, "a number from 0 to 255")
+        return number
 
     def truth(self, key: str, default: bool) -> bool:
         value = self.values.get(key, default)

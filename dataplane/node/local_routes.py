@@ -11,6 +11,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from dataplane.node.state import Address, InterfaceAddress, Network, NodeState, Route
 
 LIMITED_BROADCAST = IPv4Address("255.255.255.255")  # needs no route
+# The node's own addresses, and refusals: `ip -6 route` shows the loopback with them, up or down.
+LASTING = ("local", "blackhole", "unreachable", "prohibit", "throw")
 IPV6_METRIC = 256  # IP6_RT_PRIO_ADDRCONF
 
 
@@ -31,7 +33,7 @@ def all_routes(state: NodeState) -> tuple[Route, ...]:
 
 def _living(state: NodeState, route: Route, down: set[str]) -> Route | None:
     """The route without the legs that carry nothing; None if nothing is left of it."""
-    if route.type == "local":
+    if route.type in LASTING:
         return route
     if not route.nexthops:
         is_dead = route.dev in down or (route.linkdown and _ignores(state, route))

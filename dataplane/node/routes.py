@@ -44,18 +44,11 @@ def _route(entry: Entry, family: int) -> Route:
         scope=entry.text("scope", "global"),
         protocol=entry.text("protocol", "boot"),
         onlink="onlink" in entry.texts("flags"),
-        tos=_tos(entry),
+        tos=entry.dsfield("tos"),
         linkdown="linkdown" in entry.texts("flags"),
         nexthops=tuple(_nexthop(hop) for hop in entry.entries("nexthops") if not _is_dead(hop)),
         source=entry.source,
     )
-
-
-def _tos(entry: Entry) -> int:
-    number = entry.hexadecimal("tos", 0)
-    if number > 255:
-        raise entry.wrong("tos", "a number from 0 to 255, not a name,")
-    return number
 
 
 def _destination(entry: Entry, family: int) -> Network:

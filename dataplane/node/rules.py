@@ -31,7 +31,7 @@ def _rule(entry: Entry, family: int) -> RoutingRule:
         fwmask=entry.hexadecimal("fwmask", WORD),
         iif=entry.optional_text("iif"),
         oif=entry.optional_text("oif"),
-        tos=_tos(entry) if entry.has("tos") else None,
+        tos=entry.dsfield("tos") if entry.has("tos") else None,
         ipproto=_protocol(entry) if entry.has("ipproto") else None,
         sport=_range(entry, "sport", 65535),
         dport=_range(entry, "dport", 65535),
@@ -57,13 +57,6 @@ def _action(entry: Entry) -> str:
         if entry.has(word):
             return word
     return entry.text("action", "")
-
-
-def _tos(entry: Entry) -> int:
-    number = entry.hexadecimal("tos", 0)
-    if number > 255:
-        raise entry.wrong("tos", "a number from 0 to 255, not a name,")
-    return number
 
 
 def _protocol(entry: Entry) -> int:

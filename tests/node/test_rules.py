@@ -42,6 +42,11 @@ def test_what_ip_prints():
     )
 
 
+def test_a_type_of_service_by_its_name():
+    (rule,) = rules.parse('[{"priority": 1, "tos": "CS1", "table": "main"}]', "x")
+    assert rule.tos == 0x20
+
+
 def test_a_source_of_any_length():
     text = '[{"src": "0.0.0.0", "srclen": 8}, {"src": "::", "srclen": 0}]'
     first, second = rules.parse(text, "x")
