@@ -2,6 +2,7 @@
 
 from _fastpath.address cimport addr_is_zero, addr_t
 from _fastpath.choice cimport CHOICE_IP_ID, choice_fed, fold
+from _fastpath.conntrack_tcp cimport tcp_set_closing
 from _fastpath.fib_rules cimport flowi_t, flowi_to
 from _fastpath.forwarding cimport (
     address_kind,
@@ -28,7 +29,7 @@ from _fastpath.packet cimport (
     store48,
 )
 from _fastpath.reason cimport NO_ROUTE, ROUTE_PROHIBIT, ROUTE_UNREACHABLE
-from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY, PENDING_MAX
+from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY, PENDING_MAX, connection_t
 from _fastpath.trace cimport (
     EVENT_IP_ID,
     GENERATED_ARP_REPLY,
@@ -169,6 +170,7 @@ cdef bint reject(walk_t* walk, const target_t* target) noexcept nogil:
     """ipt_REJECT.c, reject_tg: whether an answer was sent."""
     cdef packet_t* packet = walk.packet
     cdef packet_t* made
+    cdef connection_t* connection
     cdef uint8_t kind = GENERATED_ICMP_UNREACHABLE
     if target.a != REJECT_TCP_RESET:
         if not packet_sums_up(packet):
@@ -183,6 +185,10 @@ cdef bint reject(walk_t* walk, const target_t* target) noexcept nogil:
         return False
     reset_build(made, packet, walk.image.nodes[packet.node].default_ttl)
     launch(walk, made, GENERATED_TCP_RESET)
+    if packet.connection >= 0:
+        connection = &walk.state.connections[packet.connection]
+        tcp_set_closing(&walk.image.nodes[packet.node], connection, walk.now_ns)
+        walk.state.next_expiry_ns = min(walk.state.next_expiry_ns, connection.expires_ns)
     if packet.bridge_port >= 0:
         # nf_send_reset: on a bridge the reset leaves by the port the segment came in by,
         # with its MAC addresses turned round, past every hook.

@@ -31,6 +31,9 @@ cdef bint tcp_header_is_valid(const packet_t* packet) noexcept nogil
 # Whether a first packet opens a connection.  The packet itself then takes it from NONE.
 cdef bint tcp_new(const node_t* node, const packet_t* packet,
                   connection_t* connection) noexcept nogil
+# nf_conntrack_tcp_set_closing: the node has answered with a reset.
+cdef void tcp_set_closing(const node_t* node, connection_t* connection,
+                          uint64_t now_ns) noexcept nogil
 # nf_conntrack_tcp_packet: one segment of a connection.  A Tracked.
 cdef int tcp_packet(const node_t* node, connection_t* connection, const packet_t* packet,
                     uint32_t direction, uint64_t now_ns) noexcept nogil

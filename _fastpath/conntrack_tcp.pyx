@@ -36,6 +36,7 @@ from _fastpath.packet cimport (
 )
 from _fastpath.state cimport (
     IPS_ASSURED,
+    IPS_CONFIRMED,
     IPS_SEEN_REPLY,
     TIMEOUT_TCP_RETRANS,
     TIMEOUT_TCP_UNACK,
@@ -322,6 +323,13 @@ cdef int tcp_packet(const node_t* node, connection_t* connection, const packet_t
     if before != after and after == TCP_FIN_WAIT:
         tcp.seen[direction].flags |= FLAG_CLOSE_INIT
     return refresh(node, connection, segment.index, before, now_ns)
+
+
+cdef void tcp_set_closing(const node_t* node, connection_t* connection,
+                          uint64_t now_ns) noexcept nogil:
+    if connection.status & IPS_CONFIRMED:
+        connection.tcp.state = TCP_CLOSE
+        connection.expires_ns = now_ns + <uint64_t>node.timeouts[<int>TCP_CLOSE] * SECOND_NS
 
 
 cdef uint32_t timeout_of(const node_t* node, const tcp_t* tcp, uint32_t index) noexcept nogil:

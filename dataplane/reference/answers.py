@@ -58,6 +58,8 @@ def _reset(path: Path, node: Node, packet: Packet) -> bool:
         return False
     made, out = icmp.reset(packet, node.default_ttl), None
     conntrack.attach(made, packet)
+    if packet.connection is not None:
+        conntrack.set_closing(node, packet.connection, path.now_ns)
     if packet.bridge_port is not None:
         made.ether_dst, made.ether_src = packet.ether_src, packet.ether_dst
         out = path.topology.device(node.name, packet.bridge_port)

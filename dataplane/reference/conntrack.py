@@ -293,6 +293,13 @@ def confirm(node: Node, packet: Packet, now_ns: int) -> None:
     node.conntrack.add(connection)
 
 
+def set_closing(node: Node, connection: Connection, now_ns: int) -> None:
+    """nf_conntrack_tcp_set_closing: the node has answered with a reset."""
+    if connection.has(Status.CONFIRMED):
+        connection.tcp.state = TcpState.CLOSE
+        _refresh(connection, _tcp_timeout(node, *conntrack_tcp.TIMEOUTS[TcpState.CLOSE]), now_ns)
+
+
 def attach(packet: Packet, cause: Packet) -> None:
     """nf_ct_attach: an answer that a node makes belongs to what it answers."""
     if cause.connection is not None:

@@ -40,6 +40,9 @@ class Router:
         self.node = quiet_namespace("node", ipv6=True)
         self.outside = quiet_namespace("outside", ipv6=False)
         self.ears: dict[str, socket.socket] = {}
+        # Its addresses are its own at once, and nobody is asked about them.
+        for name, value in (("accept_dad", "0"), ("dad_transmits", "0"), ("addr_gen_mode", "1")):
+            self.node.sysctl(f"net.ipv6.conf.default.{name}", value)
         for side in SIDES:
             self._link(side)
         self.node.sysctl("net.ipv4.ip_forward", "1")
