@@ -125,6 +125,7 @@ cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
     cdef int outcome, reason
     cdef asked_t before
     note(walk.packet, &before)
+    walk.hook = <uint8_t>hook
     for i in range(node.hook_start[column], node.hook_start[column] + node.hook_count[column]):
         entry = &walk.image.hooks[i]
         outcome = WALK_ACCEPT

@@ -201,7 +201,28 @@ cpdef enum TargetKind:
     TARGET_SNAT = 11
     TARGET_MASQUERADE = 12
     TARGET_REDIRECT = 13
+    TARGET_NETMAP = 14      # to the network of the range
+    TARGET_TTL = 15         # a: TtlMode, b
+    TARGET_DSFIELD = 16     # tos = (tos & ~b) ^ a
+    TARGET_CONNMARK = 17    # a: value, or the packet's mask; b: the connection's; flags: mode
+    TARGET_TCPMSS = 18      # a; b: MSS_CLAMP: what the path takes
+    TARGET_ECN_REMOVE = 19
+    TARGET_CHECKSUM = 20
+    TARGET_QUEUE = 21       # a program decides
     TARGET_CT = 40          # a: zone; b: directions, 1 and 2; flags: 1 the zone is the mark
+
+cpdef enum TtlMode:
+    TTL_SET = 0
+    TTL_INCREASE = 1
+    TTL_DECREASE = 2
+
+cpdef enum ConnmarkMode:    # XT_CONNMARK_*
+    CONNMARK_SET = 0
+    CONNMARK_SAVE = 1
+    CONNMARK_RESTORE = 2
+
+cpdef enum:
+    MSS_CLAMP = 1
 
 cpdef enum RejectWith:
     REJECT_ICMP = 0         # type in bits 8-15, code in bits 0-7 of the target's b

@@ -25,6 +25,7 @@ from _fastpath.image cimport (
     RANGE_MAP_IPS,
     RANGE_PROTO_SPECIFIED,
 )
+from _fastpath.nat_range cimport best_address
 from _fastpath.packet cimport (
     CHECKSUM_UNSEEN,
     CHECKSUM_WRONG,
@@ -193,6 +194,12 @@ cdef void search_port(walk_t* walk, tuple_t* tuple, const target_t* range,
         offset = <uint32_t>(fold(key, rounds) & 0xFFFF)
 
 
+cdef inline addr_t address_from(const tuple_t* tuple, const target_t* range) noexcept nogil:
+    if addr_equal(range.address_min, range.address_max):
+        return range.address_min
+    return best_address(tuple, range)
+
+
 cdef void unique_tuple(walk_t* walk, tuple_t* tuple, const target_t* range,
                        uint32_t manip) noexcept nogil:
     cdef tuple_t found
@@ -211,9 +218,9 @@ cdef void unique_tuple(walk_t* walk, tuple_t* tuple, const target_t* range,
                 return
     if range.flags & RANGE_MAP_IPS:
         if manip == MANIP_SRC:
-            tuple.src = range.address_min
+            tuple.src = address_from(tuple, range)
         else:
-            tuple.dst = range.address_min
+            tuple.dst = address_from(tuple, range)
     if not random:
         if range.flags & RANGE_PROTO_SPECIFIED:
             if port_in_range(tuple, range, manip) and (

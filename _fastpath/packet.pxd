@@ -102,6 +102,9 @@ cdef uint8_t packet_checksum(packet_t* packet) noexcept nogil
 # nf_reject_verify_csum, nf_checksum: whether a REJECT may answer; of some protocols nobody looks.
 cdef bint packet_sums_up(packet_t* packet) noexcept nogil
 
+# skb_checksum_help: what the sender left to a device is done now.
+cdef void packet_finish_checksum(packet_t* packet) noexcept nogil
+
 # Each edits the bytes, the checksums that cover them (RFC 1624) and the parsed field.
 cdef void packet_set_src(packet_t* packet, addr_t address) noexcept nogil
 cdef void packet_set_dst(packet_t* packet, addr_t address) noexcept nogil

@@ -8,6 +8,7 @@ from libc.string cimport memcpy, memset
 
 from _fastpath.checksum cimport (
     checksum_add,
+    checksum_finish,
     checksum_fold,
     checksum_pseudo,
     checksum_replace,
@@ -112,6 +113,19 @@ cdef uint8_t packet_checksum(packet_t* packet) noexcept nogil:
         else:
             packet.checksum = CHECKSUM_RIGHT if sum_is_right(packet) else CHECKSUM_WRONG
     return packet.checksum
+
+
+cdef void packet_finish_checksum(packet_t* packet) noexcept nogil:
+    cdef uint8_t* field
+    if packet.checksum != CHECKSUM_PARTIAL or not is_whole(packet):
+        return
+    field = checksum_field(packet)
+    # The field holds the pseudo-header's sum, and is summed with the rest.
+    store16(field, checksum_finish(checksum_add(0, packet.frame + packet.thoff,
+                                                transport_length(packet))))
+    if packet.proto == PROTO_UDP and load16(field) == 0:
+        store16(field, 0xFFFF)
+    packet.checksum = CHECKSUM_RIGHT
 
 
 cdef int parse_transport(packet_t* packet, uint32_t at) noexcept nogil:

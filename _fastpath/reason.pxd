@@ -71,3 +71,4 @@ cpdef enum Reason:
     TRACE_FULL = 207            # more steps than one trace holds
     UNDERLAY_UNMODELLED = 208   # VXLAN over IPv6
     ROUTE_UNMODELLED = 210      # multipath and the like
+    QUEUED = 211                # a program beside the kernel decides: NFQUEUE

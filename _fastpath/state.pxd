@@ -222,6 +222,7 @@ cdef struct walk_t:
     int32_t place
     uint16_t reason
     uint8_t verdict
+    uint8_t hook            # whose entries are run
 
 cpdef enum:
     PENDING_MAX = 4

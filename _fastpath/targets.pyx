@@ -5,6 +5,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from _fastpath.address cimport addr_t
 from _fastpath.forwarding cimport select_address
 from _fastpath.image cimport (
+    HOOK_INPUT,
+    HOOK_POSTROUTING,
     RANGE_MAP_IPS,
     TARGET_ACCEPT,
     TARGET_CT,
@@ -12,22 +14,28 @@ from _fastpath.image cimport (
     TARGET_DROP,
     TARGET_MARK,
     TARGET_MASQUERADE,
+    TARGET_NETMAP,
     TARGET_NOTRACK,
+    TARGET_QUEUE,
     TARGET_REJECT,
     TARGET_SNAT,
+    TARGET_TTL,
     TARGET_UNKNOWN,
     target_t,
 )
 from _fastpath.nat cimport MANIP_DST, MANIP_SRC, nat_setup
+from _fastpath.nat_range cimport mapped_address
 from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, WALK_UNKNOWN
 from _fastpath.packet cimport packet_t
 from _fastpath.reason cimport (
     NAT_NO_ADDRESS,
     NETFILTER_DROP,
     NETFILTER_REJECT,
+    QUEUED,
     TARGET_UNMODELLED,
 )
 from _fastpath.state cimport CT_UNTRACKED
+from _fastpath.target_edit cimport edit
 from _fastpath.trace cimport EVENT_MARK, trace_value
 
 
@@ -42,6 +50,8 @@ cdef int translate(walk_t* walk, const rule_t* rule, const target_t* target) noe
     if rule.kind == TARGET_SNAT:
         nat_setup(walk, target, MANIP_SRC)
         return WALK_ACCEPT
+    if rule.kind == TARGET_NETMAP:
+        return map_network(walk, target)
     if rule.kind == TARGET_MASQUERADE:
         if packet.out_device < 0 or not select_address(
                 walk.image, packet.out_device, packet.family, next_hop_of(walk), &address):
@@ -56,6 +66,16 @@ cdef int translate(walk_t* walk, const rule_t* rule, const target_t* target) noe
     own.address_min = own.address_max = address
     own.flags |= RANGE_MAP_IPS
     nat_setup(walk, &own, MANIP_SRC if rule.kind == TARGET_MASQUERADE else MANIP_DST)
+    return WALK_ACCEPT
+
+
+cdef int map_network(walk_t* walk, const target_t* target) noexcept nogil:
+    """xt_NETMAP.c: at PREROUTING and OUTPUT the destination, else the source."""
+    cdef target_t own = target[0]
+    cdef bint is_source = walk.hook == HOOK_POSTROUTING or walk.hook == HOOK_INPUT
+    cdef addr_t address = walk.packet.src if is_source else walk.packet.dst
+    own.address_min = own.address_max = mapped_address(address, target)
+    nat_setup(walk, &own, MANIP_SRC if is_source else MANIP_DST)
     return WALK_ACCEPT
 
 
@@ -107,6 +127,11 @@ cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
             walk.packet.is_tracked = 1
             walk.packet.ctinfo = CT_UNTRACKED
         return -1
+    if rule.kind >= TARGET_TTL:
+        if rule.kind != TARGET_QUEUE:
+            return edit(walk, rule, target)
+        walk.reason = QUEUED
+        return WALK_UNKNOWN
     if rule.kind == TARGET_UNKNOWN:
         walk.reason = TARGET_UNMODELLED
         return WALK_UNKNOWN

@@ -47,6 +47,9 @@ cpdef enum EventKind:
     EVENT_ETHER_DST = 7
     EVENT_DRAW = 8          # before.lo: the 31-bit draw, after.lo: the rule's threshold
     EVENT_OUTER_SPORT = 9   # after.lo: source port of the outer UDP header
+    EVENT_TOS = 11
+    EVENT_CONNMARK = 12
+    EVENT_MSS = 13          # before.lo: 0 where there was none
     EVENT_IP_ID = 10        # after.lo: IP identification given to a packet made here
 
 cpdef enum:

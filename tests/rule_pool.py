@@ -55,8 +55,18 @@ TARGETS = [
 ]  # fmt: skip
 # By table and family (0: both), and by table, chain and family.
 TABLE_TARGETS = {
-    ("mangle", 0): ["-j MARK --set-xmark 0x1/0x1", "-j MARK --set-xmark 0x3/0xffffffff"],
+    ("mangle", 0): [
+        "-j TOS --set-tos 0x10/0xff", "-j TOS --set-tos 0x08/0x3f", "-j DSCP --set-dscp 0x0a",
+        "-j CONNMARK --set-xmark 0x1/0x3", "-j CONNMARK --save-mark --nfmask 0x3 --ctmask 0x3",
+        "-j CONNMARK --restore-mark --nfmask 0x1 --ctmask 0x3",
+        "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1000",
+        "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 500", "-j CHECKSUM --checksum-fill","-j MARK --set-xmark 0x1/0x1", "-j MARK --set-xmark 0x3/0xffffffff"],
     ("filter", 0): ["-j LOG"],
+    ("mangle", 4): [
+        "-j TTL --ttl-set 9", "-j TTL --ttl-inc 1", "-j TTL --ttl-dec 2",
+        "-p tcp -j ECN --ecn-tcp-remove",
+    ],
+    ("mangle", 6): ["-j HL --hl-set 9", "-j HL --hl-inc 1", "-j HL --hl-dec 2"],
     ("filter", 4): [
         "-j REJECT --reject-with icmp-port-unreachable", "-p tcp -j REJECT --reject-with tcp-reset",
         "-j REJECT --reject-with icmp-admin-prohibited",
@@ -71,14 +81,23 @@ TABLE_TARGETS = {
 CHAIN_TARGETS = {
     ("nat", "PREROUTING", 4): [
         "-j DNAT --to-destination 10.0.1.3", "-p tcp -j DNAT --to-destination 10.0.1.2:8080",
-        "-j DNAT --to-destination 10.0.1.4",
+        "-j DNAT --to-destination 10.0.1.4", "-j NETMAP --to 10.0.1.0/29",
+        "-j DNAT --to-destination 10.0.1.2-10.0.1.6",
+        "-j DNAT --to-destination 10.0.1.2-10.0.1.6 --persistent",
     ],
     ("nat", "PREROUTING", 6): [
-        "-j DNAT --to-destination fd00:1::3", "-p tcp -j DNAT --to-destination [fd00:1::2]:8080",
+        "-j DNAT --to-destination fd00:1::3", "-j NETMAP --to fd00:1::/125",
+        "-j DNAT --to-destination fd00:1::2-fd00:1::6",
+        "-p tcp -j DNAT --to-destination [fd00:1::2]:8080",
     ],
     ("nat", "POSTROUTING", 4): [
-        "-j SNAT --to-source 10.0.1.7", "-j MASQUERADE",
+        "-j SNAT --to-source 10.0.1.7", "-j MASQUERADE", "-j NETMAP --to 10.0.1.8/29",
+        "-j SNAT --to-source 10.0.1.5-10.0.1.8", "-j SNAT --to-source 10.0.1.5-10.0.1.8 --persistent",
         "-p tcp -j SNAT --to-source 10.0.1.1:5000-5100",
     ],
-    ("nat", "POSTROUTING", 6): ["-j SNAT --to-source fd00:1::7", "-j MASQUERADE"],
+    ("nat", "POSTROUTING", 6): [
+        "-j SNAT --to-source fd00:1::7", "-j MASQUERADE",
+        "-j SNAT --to-source fd00:1::5-fd00:1::8 --persistent",
+        "-j SNAT --to-source fd00:1::5-fd00:1::8",
+    ],
 }  # fmt: skip

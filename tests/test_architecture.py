@@ -118,8 +118,8 @@ TWINS = [
     "icmp", "inject", "lpm",
     "match_bytes",
     "match_conntrack", "match_hashlimit", "match_header", "match_memory", "match_packet",
-    "match_place", "match_recent", "match_time", "matches", "nat", "neighbour", "netfilter",
-    "packet", "path", "targets", "tunnel", "vxlan", "ways",
+    "match_place", "match_recent", "match_time", "matches", "nat", "nat_range", "neighbour",
+    "netfilter", "packet", "path", "target_edit", "targets", "tunnel", "vxlan", "ways",
 ]  # fmt: skip
 
 

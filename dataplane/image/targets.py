@@ -1,8 +1,16 @@
 """Targets of a rule as rows: what `-j NAME …` does, in numbers."""
 
-from ipaddress import ip_address
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
 
-from _fastpath.image import RangeFlag, RejectWith, TargetKind
+from _fastpath.image import (
+    MSS_CLAMP,
+    ConnmarkMode,
+    RangeFlag,
+    RejectWith,
+    TargetKind,
+    TtlMode,
+)
 from dataplane.image.encode import ZERO, Pair, pair
 from dataplane.node.iptables import Option, Target
 
@@ -31,74 +39,160 @@ REJECT_IPV6 = {
 
 def target_row(target: Target, family: int) -> tuple[int, Row]:
     """(TargetKind, row) of an extension or verdict; TARGET_UNKNOWN if it is not modelled."""
+    options = {option.name: option for option in target.options}
     try:
-        return _modelled(target, family)
+        if len(options) != len(target.options):
+            raise ValueError("the same option twice")
+        return TARGETS[target.name](options, family)
     except (KeyError, ValueError):
         return TargetKind.TARGET_UNKNOWN, EMPTY
 
 
-def _modelled(target: Target, family: int) -> tuple[int, Row]:
-    options = {option.name: option for option in target.options}
-    if len(options) != len(target.options):
-        raise ValueError("the same option twice")
-    if target.name in VERDICTS:
-        return VERDICTS[target.name], EMPTY
-    if target.name in WITHOUT_EFFECT:
-        return TargetKind.TARGET_NONE, EMPTY
-    if target.name == "MARK":
-        return TargetKind.TARGET_MARK, _mark(options)
-    if target.name == "REJECT":
-        return TargetKind.TARGET_REJECT, _reject(options, family)
-    if target.name == "CT" and "--notrack" not in options:
-        return TargetKind.TARGET_CT, _ct(options)
-    if target.name == "NOTRACK" or (target.name == "CT" and set(options) == {"--notrack"}):
-        return TargetKind.TARGET_NOTRACK, EMPTY
-    kind, address_option, port_option = TRANSLATIONS[target.name]
-    return kind, _range(options, address_option, port_option)
+Options = dict[str, Option]
+
+
+def _numbers(a: int, b: int, flags: int = 0) -> Row:
+    return (ZERO, ZERO, a, b, 0, 0, flags)
+
+
+def _masked(option: Option, ones: int = 0xFFFFFFFF) -> tuple[int, int]:
+    value, slash, mask = option.values[0].partition("/")
+    return int(value, 0), int(mask, 0) if slash else ones
+
+
+def _only(options: Options, *names: str) -> Option:
+    """The one option, which must have one of these names."""
+    ((name, option),) = options.items()
+    if name not in names:
+        raise KeyError(name)
+    return option
+
+
+def _mark(options: Options, family: int) -> tuple[int, Row]:
+    return TargetKind.TARGET_MARK, _numbers(*_masked(_only(options, "--set-xmark")))
+
+
+def _reject(options: Options, family: int) -> tuple[int, Row]:
+    default = "icmp-port-unreachable" if family == 4 else "icmp6-port-unreachable"
+    option = options.get("--reject-with")
+    name = option.values[0] if option else default
+    if name == "tcp-reset":
+        return TargetKind.TARGET_REJECT, _numbers(RejectWith.REJECT_TCP_RESET, 0)
+    code = (REJECT_IPV4 if family == 4 else REJECT_IPV6)[name]
+    return TargetKind.TARGET_REJECT, _numbers(RejectWith.REJECT_ICMP, code)
 
 
 ZONES = {"--zone": 3, "--zone-orig": 1, "--zone-reply": 2}  # the directions that it holds for
 
 
-def _ct(options: dict[str, Option]) -> Row:
-    """A zone.  Events are reported to nobody."""
+def _ct(options: Options, family: int) -> tuple[int, Row]:
+    """NOTRACK, or a zone.  Events are reported to nobody."""
+    if "--notrack" in options:
+        _only(options, "--notrack")
+        return TargetKind.TARGET_NOTRACK, EMPTY
     zones = {name: option for name, option in options.items() if name in ZONES}
     if set(options) - set(zones) - {"--ctevents", "--expevents"} or len(zones) > 1:
         raise KeyError("a helper, a timeout policy, or two zones")
     for name, option in zones.items():
         if option.values[0] == "mark":
-            return (ZERO, ZERO, 0, ZONES[name], 0, 0, 1)
+            return TargetKind.TARGET_CT, _numbers(0, ZONES[name], 1)
         zone = int(option.values[0])
         if not 0 <= zone <= 65535:
             raise ValueError(zone)
-        return (ZERO, ZERO, zone, ZONES[name], 0, 0, 0)
-    return EMPTY
+        return TargetKind.TARGET_CT, _numbers(zone, ZONES[name])
+    return TargetKind.TARGET_CT, EMPTY
 
 
-def _mark(options: dict[str, Option]) -> Row:
+def _notrack(options: Options, family: int) -> tuple[int, Row]:
+    return TargetKind.TARGET_NOTRACK, EMPTY
+
+
+TTL_MODES = {"set": TtlMode.TTL_SET, "inc": TtlMode.TTL_INCREASE, "dec": TtlMode.TTL_DECREASE}
+
+
+def _ttl(options: Options, family: int) -> tuple[int, Row]:
     ((name, option),) = options.items()
-    value, _, mask = option.values[0].partition("/")
-    if name != "--set-xmark":
-        raise KeyError(name)
-    return (ZERO, ZERO, int(value, 0), int(mask, 0) if mask else 0xFFFFFFFF, 0, 0, 0)
+    return TargetKind.TARGET_TTL, _numbers(TTL_MODES[name[-3:]], int(option.values[0]))
 
 
-def _reject(options: dict[str, Option], family: int) -> Row:
-    default = "icmp-port-unreachable" if family == 4 else "icmp6-port-unreachable"
-    option = options.get("--reject-with")
-    name = option.values[0] if option else default
-    if name == "tcp-reset":
-        return (ZERO, ZERO, RejectWith.REJECT_TCP_RESET, 0, 0, 0, 0)
-    code = (REJECT_IPV4 if family == 4 else REJECT_IPV6)[name]
-    return (ZERO, ZERO, RejectWith.REJECT_ICMP, code, 0, 0, 0)
+def _tos(options: Options, family: int) -> tuple[int, Row]:
+    return TargetKind.TARGET_DSFIELD, _numbers(*_masked(_only(options, "--set-tos"), 0xFF))
 
 
-TRANSLATIONS = {
-    "DNAT": (TargetKind.TARGET_DNAT, "--to-destination", ""),
-    "SNAT": (TargetKind.TARGET_SNAT, "--to-source", ""),
-    "MASQUERADE": (TargetKind.TARGET_MASQUERADE, "", "--to-ports"),
-    "REDIRECT": (TargetKind.TARGET_REDIRECT, "", "--to-ports"),
-}
+def _dscp(options: Options, family: int) -> tuple[int, Row]:
+    value = int(_only(options, "--set-dscp").values[0], 0)
+    return TargetKind.TARGET_DSFIELD, _numbers(value << 2, 0xFC)
+
+
+def _ecn(options: Options, family: int) -> tuple[int, Row]:
+    _only(options, "--ecn-tcp-remove")
+    return TargetKind.TARGET_ECN_REMOVE, EMPTY
+
+
+def _connmark(options: Options, family: int) -> tuple[int, Row]:
+    kind = TargetKind.TARGET_CONNMARK
+    if options.keys() == {"--set-xmark"}:
+        return kind, _numbers(*_masked(options["--set-xmark"]), ConnmarkMode.CONNMARK_SET)
+    names = options.keys() - {"--nfmask", "--ctmask"}
+    mode = {
+        "--save-mark": ConnmarkMode.CONNMARK_SAVE,
+        "--restore-mark": ConnmarkMode.CONNMARK_RESTORE,
+    }[names.pop()]
+    if names:
+        raise KeyError(names)
+    nfmask, ctmask = (
+        int(options[name].values[0], 0) if name in options else 0xFFFFFFFF
+        for name in ("--nfmask", "--ctmask")
+    )
+    return kind, _numbers(nfmask, ctmask, mode)
+
+
+def _tcpmss(options: Options, family: int) -> tuple[int, Row]:
+    option = _only(options, "--set-mss", "--clamp-mss-to-pmtu")
+    if option.name == "--clamp-mss-to-pmtu":
+        return TargetKind.TARGET_TCPMSS, _numbers(0, MSS_CLAMP)
+    return TargetKind.TARGET_TCPMSS, _numbers(int(option.values[0]), 0)
+
+
+def _checksum(options: Options, family: int) -> tuple[int, Row]:
+    _only(options, "--checksum-fill")
+    return TargetKind.TARGET_CHECKSUM, EMPTY
+
+
+def _nfqueue(options: Options, family: int) -> tuple[int, Row]:
+    """With --queue-bypass the packet goes on where no program listens; none stands in a dump."""
+    is_bypassed = "--queue-bypass" in options
+    return TargetKind.TARGET_ACCEPT if is_bypassed else TargetKind.TARGET_QUEUE, EMPTY
+
+
+def _netmap(options: Options, family: int) -> tuple[int, Row]:
+    network = ip_network(_only(options, "--to").values[0], strict=False)
+    if network.version != family:
+        raise ValueError(network)
+    ends = pair(network.network_address), pair(network.broadcast_address)
+    return TargetKind.TARGET_NETMAP, (*ends, 0, 0, 0, 0, RangeFlag.RANGE_MAP_IPS)
+
+
+def _silent(options: Options, family: int) -> tuple[int, Row]:
+    return TargetKind.TARGET_NONE, EMPTY
+
+
+def _dnat(options: Options, family: int) -> tuple[int, Row]:
+    return TargetKind.TARGET_DNAT, _range(options, "--to-destination", "")
+
+
+def _snat(options: Options, family: int) -> tuple[int, Row]:
+    return TargetKind.TARGET_SNAT, _range(options, "--to-source", "")
+
+
+def _masquerade(options: Options, family: int) -> tuple[int, Row]:
+    return TargetKind.TARGET_MASQUERADE, _range(options, "", "--to-ports")
+
+
+def _redirect(options: Options, family: int) -> tuple[int, Row]:
+    return TargetKind.TARGET_REDIRECT, _range(options, "", "--to-ports")
+
+
 FLAGS = {
     "--random": RangeFlag.RANGE_PROTO_RANDOM,
     "--random-fully": RangeFlag.RANGE_PROTO_RANDOM_FULLY,
@@ -119,9 +213,12 @@ def _range(options: dict[str, Option], address_option: str, port_option: str) ->
             raise KeyError(name)
     if address_option and not address and not ports:
         raise ValueError("no address: the rule's revision is newer than the tool that saved it")
-    number = ZERO
+    ends = ZERO, ZERO
     if address:
-        number = pair(ip_address(address))  # a range of addresses is not modelled: ValueError
+        first, _, last = address.partition("-")
+        ends = pair(ip_address(first)), pair(ip_address(last or first))
+        if ends[0] > ends[1]:
+            raise ValueError(address)
         flags |= RangeFlag.RANGE_MAP_IPS
     low, high = 0, 0
     if ports:
@@ -130,7 +227,7 @@ def _range(options: dict[str, Option], address_option: str, port_option: str) ->
         flags |= RangeFlag.RANGE_PROTO_SPECIFIED
         if not 0 <= low <= high <= 65535:
             raise ValueError(ports)
-    return (number, number, 0, 0, low, high, flags)
+    return (*ends, 0, 0, low, high, flags)
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -142,3 +239,31 @@ def _split(text: str) -> tuple[str, str]:
         return text, ""
     address, _, ports = text.partition(":")
     return address, ports
+
+
+def _verdict(kind: int) -> Callable[[Options, int], tuple[int, Row]]:
+    return lambda options, family: (kind, EMPTY)
+
+
+TARGETS: dict[str, Callable[[Options, int], tuple[int, Row]]] = {
+    **{name: _verdict(kind) for name, kind in VERDICTS.items()},
+    **dict.fromkeys(WITHOUT_EFFECT, _silent),
+    "CHECKSUM": _checksum,
+    "CONNMARK": _connmark,
+    "CT": _ct,
+    "DNAT": _dnat,
+    "DSCP": _dscp,
+    "ECN": _ecn,
+    "HL": _ttl,
+    "MARK": _mark,
+    "MASQUERADE": _masquerade,
+    "NETMAP": _netmap,
+    "NFQUEUE": _nfqueue,
+    "NOTRACK": _notrack,
+    "REDIRECT": _redirect,
+    "REJECT": _reject,
+    "SNAT": _snat,
+    "TCPMSS": _tcpmss,
+    "TOS": _tos,
+    "TTL": _ttl,
+}

@@ -15,6 +15,8 @@ from dataplane.reference.conntrack import direction_of
 from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, Status
 from dataplane.reference.conntrack_tuple import Tuple, quoted_packet
 from dataplane.reference.packet import DCCP, ICMP, ICMPV6, WITH_PORTS, Packet
+from dataplane.reference.nat_range import best_address
+from dataplane.reference.packet import ICMP, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
 
@@ -32,6 +34,8 @@ class Range(NamedTuple):
     address: Address | None = None  # None: any
     ports: tuple[int, int] | None = None  # first and last
     is_random: bool = False  # --random, --random-fully: do not try to keep the port
+    last: Address | None = None  # of a range of addresses; None: there is but one
+    is_persistent: bool = False
 
 
 def manip_of(hook: str) -> int:
@@ -84,16 +88,23 @@ def _unique(
             known = _known_source(place, connection, current, wanted)
             if known and not _is_used(place, known, connection):
                 return known
-    moved = _with_address(current, wanted.address, manip)
+    moved = _with_address(current, _chosen_address(current, wanted), manip)
     if not wanted.is_random and _may_keep_port(place, connection, moved, wanted, manip):
         return moved
     return _search(place, connection, moved, wanted, manip)
 
 
+def _chosen_address(current: Tuple, wanted: Range) -> Address | None:
+    if wanted.address is None or wanted.last in (None, wanted.address):
+        return wanted.address
+    last = wanted.last
+    return best_address(current.src, current.dst, wanted.address, last, wanted.is_persistent)
+
+
 def _is_inside(own: Tuple, wanted: Range) -> bool:
-    return wanted.address in (None, own.src) and (
-        wanted.ports is None or _is_port_inside(own, wanted.ports, SOURCE)
-    )
+    first = wanted.address
+    is_inside = first is None or int(first) <= int(own.src) <= int(wanted.last or first)
+    return is_inside and (wanted.ports is None or _is_port_inside(own, wanted.ports, SOURCE))
 
 
 def _is_port_inside(own: Tuple, ports: tuple[int, int], manip: int) -> bool:
@@ -274,8 +285,8 @@ def translate_error(place: Place, packet: Packet, manip: int) -> None:
         return
     other = connection.tuples[1 - direction]
     quoted = quoted_packet(packet)
-    if quoted is None:
-        raise dropped(Reason.NETFILTER_DROP)
+    if quoted is None or len(quoted.payload) < 8:
+        raise dropped(Reason.NETFILTER_DROP)  # tcp_manip_pkt and its like write within eight bytes
     if not packet.is_whole:  # its checksum could not be computed anew
         raise unknown(Reason.CAPTURE_CUT)
     _edit(quoted, other, 1 - manip)

@@ -298,6 +298,25 @@ class Packet:
         self.frame[at] = ttl
         self._fix_header(old, bytes(self.frame[start : start + 2]))
 
+    def set_ip_length(self, length: int) -> None:
+        at, value = (2, length) if self.family == 4 else (4, length - HEADER_SIZES[6])
+        at += ETHER_SIZE
+        old, new = bytes(self.frame[at : at + 2]), value.to_bytes(2)
+        self.frame[at : at + 2] = new
+        self._fix_header(old, new)
+
+    def finish_checksum(self) -> None:
+        """skb_checksum_help: what the sender left to a device is done now."""
+        at = self._checksum_at()
+        if at is None or not self.is_partial or not self.is_whole:
+            return
+        # The field holds the pseudo-header's sum, and is summed with the rest.
+        check = checksum(self.payload)
+        if check == 0 and self.protocol == UDP:
+            check = 0xFFFF
+        self.frame[at : at + 2] = check.to_bytes(2)
+        self.is_partial = False
+
     def set_tos(self, tos: int) -> None:
         old = bytes(self.frame[ETHER_SIZE : ETHER_SIZE + 2])
         new = bytes([old[0], tos])

@@ -1,15 +1,16 @@
 """What an extension target does, read straight from the rule's own words."""
 
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from _fastpath.reason import Reason
 from _fastpath.trace import EventKind
 from dataplane.node.iptables import Option, Target
 from dataplane.node.state import Address
-from dataplane.reference import nat
+from dataplane.reference import nat, target_edit
 from dataplane.reference.conntrack_table import CtInfo
 from dataplane.reference.forwarding import select_address
+from dataplane.reference.nat_range import mapped_address
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
@@ -76,6 +77,22 @@ def _snat(place: Place, options: Options, packet: Packet) -> str:
     return _set_up(place, packet, _range(options, "--to-source"), nat.SOURCE)
 
 
+def _netmap(place: Place, options: Options, packet: Packet) -> str:
+    """xt_NETMAP.c: at PREROUTING and OUTPUT the destination, else the source."""
+    network = ip_network(_value(options, "--to"), strict=False)
+    manip = nat.manip_of(place.hook)
+    address = packet.src if manip == nat.SOURCE else packet.dst
+    ends = network.network_address, network.broadcast_address
+    return _set_up(place, packet, nat.Range(mapped_address(address, *ends)), manip)
+
+
+def _nfqueue(place: Place, options: Options, packet: Packet) -> str:
+    """With --queue-bypass the packet goes on where no program listens."""
+    if "--queue-bypass" in options:
+        return ACCEPT
+    raise unknown(Reason.QUEUED)
+
+
 def _masquerade(place: Place, options: Options, packet: Packet) -> str:
     address = select_address(place.node, place.out_device or "", place.next_hop or packet.dst)
     if address is None:
@@ -124,12 +141,14 @@ def _range(options: Options, name: str) -> nat.Range:
     else:
         address, _, ports = text.partition(":")
     first, dash, last = address.partition("-")
-    if "/" in ports or (dash and first != last):
+    if "/" in ports:
         raise unknown(Reason.TARGET_UNMODELLED)
     return nat.Range(
         ip_address(first) if first else None,
         _span(ports) if ports else None,
         _is_random(options),
+        ip_address(last) if dash else None,
+        "--persistent" in options,
     )
 
 
@@ -158,4 +177,7 @@ TARGETS: dict[str, Callable[[Place, Options, Packet], str]] = {
     "SNAT": _snat,
     "MASQUERADE": _masquerade,
     "REDIRECT": _redirect,
+    "NETMAP": _netmap,
+    "NFQUEUE": _nfqueue,
+    **target_edit.TARGETS,
 }

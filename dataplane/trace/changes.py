@@ -66,8 +66,10 @@ def _value(kind: int, number: int, version: int) -> str:
         return str(ip(number, version))
     if kind in _MACS:
         return number.to_bytes(8)[2:].hex(":") if number else ""
-    if kind == EventKind.EVENT_MARK:
+    if kind in (EventKind.EVENT_MARK, EventKind.EVENT_CONNMARK, EventKind.EVENT_TOS):
         return hex(number)
+    if kind == EventKind.EVENT_MSS and not number:
+        return ""
     return "" if kind in _MADE and number == 0 else str(number)
 
 

@@ -118,6 +118,9 @@ REASONS = {
     Reason.UNDERLAY_UNMODELLED: Explained(
         "A tunnel that is not modelled: VXLAN over IPv6, or with settings that are not."
     ),
+    Reason.QUEUED: Explained(
+        "NFQUEUE or QUEUE: a program beside the kernel decides, and none is known."
+    ),
     Reason.ROUTE_UNMODELLED: Explained(
         "A kind of route, or a routing rule, that is not modelled (multipath, selectors)."
     ),
