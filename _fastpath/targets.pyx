@@ -127,7 +127,7 @@ cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
             walk.packet.is_tracked = 1
             walk.packet.ctinfo = CT_UNTRACKED
         return -1
-    if rule.kind >= TARGET_TTL:
+    if rule.kind >= TARGET_TTL and rule.kind <= TARGET_QUEUE:
         if rule.kind != TARGET_QUEUE:
             return edit(walk, rule, target)
         walk.reason = QUEUED

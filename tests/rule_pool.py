@@ -60,7 +60,10 @@ TABLE_TARGETS = {
         "-j CONNMARK --set-xmark 0x1/0x3", "-j CONNMARK --save-mark --nfmask 0x3 --ctmask 0x3",
         "-j CONNMARK --restore-mark --nfmask 0x1 --ctmask 0x3",
         "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1000",
-        "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 500", "-j CHECKSUM --checksum-fill","-j MARK --set-xmark 0x1/0x1", "-j MARK --set-xmark 0x3/0xffffffff"],
+        "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 500",
+        "-j CHECKSUM --checksum-fill",
+        "-j MARK --set-xmark 0x1/0x1", "-j MARK --set-xmark 0x3/0xffffffff",
+    ],
     ("filter", 0): ["-j LOG"],
     ("mangle", 4): [
         "-j TTL --ttl-set 9", "-j TTL --ttl-inc 1", "-j TTL --ttl-dec 2",
@@ -91,8 +94,9 @@ CHAIN_TARGETS = {
         "-p tcp -j DNAT --to-destination [fd00:1::2]:8080",
     ],
     ("nat", "POSTROUTING", 4): [
-        "-j SNAT --to-source 10.0.1.7", "-j MASQUERADE", "-j NETMAP --to 10.0.1.8/29",
-        "-j SNAT --to-source 10.0.1.5-10.0.1.8", "-j SNAT --to-source 10.0.1.5-10.0.1.8 --persistent",
+        "-j SNAT --to-source 10.0.1.7", "-j MASQUERADE", "-j NETMAP --to 10.0.1.0/29",
+        "-j SNAT --to-source 10.0.1.5-10.0.1.8",
+        "-j SNAT --to-source 10.0.1.5-10.0.1.8 --persistent",
         "-p tcp -j SNAT --to-source 10.0.1.1:5000-5100",
     ],
     ("nat", "POSTROUTING", 6): [

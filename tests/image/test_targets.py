@@ -79,11 +79,6 @@ def test_rows_of_ipv6(spec, row):
 @pytest.mark.parametrize(
     "spec",
     [
-        "-j SNAT --to-source 10.0.0.1-10.0.0.9",  # a range of addresses
-        "-j NETMAP --to 10.0.0.0/24",
-        "-j CT --helper ftp",
-        "-j CONNMARK --save-mark",
-        "-p tcp -j TCPMSS --clamp-mss-to-pmtu",
         "-j SET --add-set x src",
         "-j NFQUEUE --queue-num 1",
     ],
