@@ -80,7 +80,6 @@ def test_rows_of_ipv6(spec, row):
     "spec",
     [
         "-j SET --add-set x src",
-        "-j NFQUEUE --queue-num 1",
     ],
 )
 def test_what_is_not_modelled_is_unknown(spec):
