@@ -1,4 +1,4 @@
-"""Targets that change the packet's bytes, or marks.  Specified by dataplane.reference.target_edit."""
+"""Targets that change bytes or marks.  Specified by dataplane.reference.target_edit."""
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memmove
@@ -25,10 +25,8 @@ from _fastpath.packet cimport (
     FRAME_MAX,
     PROTO_TCP,
     load16,
-    packet_checksum,
     packet_finish_checksum,
     packet_holds,
-    packet_parse,
     packet_set_tos,
     packet_set_ttl,
     packet_t,
