@@ -79,6 +79,7 @@ def test_rows_of_ipv6(spec, row):
 @pytest.mark.parametrize(
     "spec",
     [
+        "-j CT --helper ftp",
         "-j SET --add-set x src",
     ],
 )
