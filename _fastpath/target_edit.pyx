@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memmove
 
 from _fastpath.checksum cimport checksum_replace
-from _fastpath.forwarding cimport fib_lookup
+from _fastpath.fib_rules cimport fib_lookup, flowi_t, flowi_to
 from _fastpath.image cimport (
     CONNMARK_RESTORE,
     CONNMARK_SAVE,
@@ -141,7 +141,8 @@ cdef int edit_connmark(walk_t* walk, const target_t* target) noexcept nogil:
 cdef uint32_t path_mtu(const walk_t* walk) noexcept nogil:
     """The smaller of the route's MTU and of the way back: tcpmss_reverse_mtu."""
     cdef const packet_t* packet = walk.packet
-    cdef int32_t back = fib_lookup(walk.image, packet.node, packet.family, packet.src)
+    cdef flowi_t flow = flowi_to(walk.image, packet.node, packet.family, packet.src)
+    cdef int32_t back = fib_lookup(walk.image, &flow)
     cdef uint32_t mtu = walk.image.devices[packet.out_device].mtu
     if back >= 0 and walk.image.routes[back].device >= 0:
         mtu = min(mtu, walk.image.devices[walk.image.routes[back].device].mtu)

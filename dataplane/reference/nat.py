@@ -14,9 +14,8 @@ from dataplane.reference.choice import Fields
 from dataplane.reference.conntrack import direction_of
 from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, Status
 from dataplane.reference.conntrack_tuple import Tuple, quoted_packet
-from dataplane.reference.packet import DCCP, ICMP, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.nat_range import best_address
-from dataplane.reference.packet import ICMP, ICMPV6, WITH_PORTS, Packet
+from dataplane.reference.packet import DCCP, ICMP, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
 

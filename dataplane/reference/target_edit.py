@@ -6,7 +6,7 @@ from _fastpath.reason import Reason
 from _fastpath.trace import EventKind
 from dataplane.node.iptables import Option
 from dataplane.reference.checksum import replaced
-from dataplane.reference.forwarding import lookup
+from dataplane.reference.fib_rules import Flow, lookup
 from dataplane.reference.packet import TCP, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
@@ -128,7 +128,7 @@ def _wanted_mss(place: Place, options: Options, packet: Packet) -> int:
         return int(options["--set-mss"].values[0])
     if place.out_device is None:
         raise unknown(Reason.TARGET_UNMODELLED)
-    back = lookup(place.node, packet.src)
+    back = lookup(place.node, Flow(packet.src))
     mtus = {link.name: link.mtu for link in place.node.state.links}
     mtu = mtus[place.out_device]
     if back is not None and back.dev in mtus:
