@@ -13,7 +13,7 @@ from libc.stdint cimport uint64_t
 
 from _fastpath.choice cimport fold
 from _fastpath.image cimport classifier_t, pattern_key_t, pattern_t
-from _fastpath.packet cimport packet_t, proto_has_ports
+from _fastpath.packet cimport is_extension, packet_t, proto_has_ports
 
 
 cdef inline uint64_t hash_of(const pattern_t* pattern, const packet_t* packet) noexcept nogil:
@@ -61,6 +61,8 @@ cdef uint32_t next_candidate(const walk_t* walk, uint32_t at) noexcept nogil:
         return at
     if proto_has_ports(packet.proto) and not (packet.has_ports and packet.is_first):
         return at
+    if packet.family == 6 and (packet.has_authentication or is_extension(packet.proto)):
+        return at                       # its protocol is not the same to every rule
     classifier = &walk.image.classifiers[number - 1]
     best = classifier.end
     for i in range(classifier.pattern_start,

@@ -68,6 +68,22 @@ cpdef enum SctpMatch:       # XT_SCTP: SCTP_CHUNK_MATCH_*
     SCTP_ALL = 2
     SCTP_ONLY = 4
 
+cpdef enum ExtensionField:  # of an extension header
+    EXTENSION_PRESENT = 0
+    EXTENSION_SIZE = 1      # bytes
+    EXTENSION_OPTIONS = 2   # words of (type << 8 | length; 255: any length), in order
+    FRAGMENT_ID = 3
+    FRAGMENT_RESERVED = 4
+    FRAGMENT_OFFSET = 5
+    FRAGMENT_MORE = 6
+    ROUTING_TYPE = 7
+    ROUTING_SEGMENTS_LEFT = 8
+    ROUTING_RESERVED = 9
+    ROUTING_ADDRESSES = 10  # four words each: those and no others
+    ROUTING_SOME = 11       # those, in order, among others
+    AUTHENTICATION_SPI = 12
+    AUTHENTICATION_RESERVED = 13
+
 # By what they look at: see matches.pyx.
 cpdef enum MatchKind:
     MATCH_UNKNOWN = 0       # not modelled: its outcome is not known
@@ -79,7 +95,7 @@ cpdef enum MatchKind:
     MATCH_MULTIPORT = 5     # ranges ranges[a : a + b]; c: 1 source, 2 destination, 3 either
     MATCH_TCPMSS = 6        # a-b
     MATCH_SPI = 7           # a-b, at c in a header of d bytes
-    MATCH_SCTP_CHUNKS = 8   # a: words, 8 of types and 3 per entry; b entries; c: SctpMatch
+    MATCH_SCTP_CHUNKS = 8   # a: words; b: entries; c: SctpMatch; d: 1 damage is undecided
     # its network header and the link layer's
     MATCH_HEADER_FIRST = 20
     MATCH_IPRANGE = 20      # a: words of the first and last address; b: 1 the destination
@@ -93,6 +109,11 @@ cpdef enum MatchKind:
     MATCH_BYTES_FIRST = 40
     MATCH_U32 = 40          # a: words of its program
     MATCH_STRING = 41       # a: words of the pattern, b bytes, between c and d; flags: 1 icase
+    # IPv6 extension headers
+    MATCH_EXTENSION_FIRST = 50
+    MATCH_EXTENSION = 50    # header d is there, and its field c is a-b, or words[a : a + b]
+    MATCH_MOBILITY = 51     # mobility header's type a-b
+    MATCH_IPV6HEADER = 52   # the headers there are those of bits a; flags: 1 at least those
     # where the packet is
     MATCH_PLACE_FIRST = 60
     MATCH_MARK = 60         # (mark & b) == a
@@ -242,6 +263,7 @@ cpdef enum RuleInvert:
     INVERT_OUT = 8
     INVERT_PROTO = 16
     INVERT_FRAGMENT = 32
+    DROPS_CUT_HEADERS = 64  # ip6_packet_match: a packet whose protocol cannot be found is dropped
 
 cpdef enum:
     JUMP_DEPTH = 64         # nested jumps; deeper tables are refused

@@ -15,13 +15,15 @@ from _fastpath.image cimport (
     MATCH_PKTTYPE,
     MATCH_TTL,
 )
-from _fastpath.matches cimport NO, UNDECIDED
+from _fastpath.matches cimport NO, UNDECIDED, YES
 from _fastpath.packet cimport (
     PROTO_TCP,
     ether_dst,
     ether_src,
     is_group_mac,
+    packet_holds,
     packet_t,
+    tcp_header,
 )
 
 cdef enum:
@@ -62,11 +64,11 @@ cdef inline int pkttype_match(const packet_t* packet, const match_t* match) noex
 
 cdef int ecn_tcp_match(const match_t* match, const packet_t* packet) noexcept nogil:
     """xt_ecn.c, match_tcp: a: the flag (CWR or ECE) that must be set."""
-    if not packet.is_first:
-        return UNDECIDED            # the header would be read from the middle of the payload
-    if not packet.has_ports or packet.proto != PROTO_TCP:
-        return NO
-    return ((packet.frame[packet.l4 + 13] & match.a) != 0) ^ match.invert
+    cdef uint32_t header = tcp_header(packet)
+    cdef int held = packet_holds(packet, header, 20)
+    if held != YES or packet.proto != PROTO_TCP:
+        return held if packet.proto == PROTO_TCP else NO
+    return ((packet.frame[header + 13] & match.a) != 0) ^ match.invert
 
 
 cdef int header_match(walk_t* walk, const match_t* match) noexcept nogil:

@@ -19,13 +19,23 @@ from _fastpath.image cimport (
     range_t,
 )
 from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, YES
-from _fastpath.packet cimport ETHER_SIZE, PROTO_TCP, load16, load32, packet_holds, packet_t
+from _fastpath.packet cimport (
+    ETHER_SIZE,
+    PROTO_TCP,
+    load16,
+    load32,
+    packet_holds,
+    packet_t,
+    tcp_header,
+)
 
 
 cdef inline int ports_match(const match_t* match, const packet_t* packet) noexcept nogil:
     if not packet.is_first:
         # xt_tcpudp.c: only tcp_mt suspects a header that was split.
-        return HOTDROP if packet.fragment_offset == 1 and packet.proto == PROTO_TCP else NO
+        # IPv6 counts offsets in bytes, and 1 never comes.
+        return HOTDROP if (packet.fragment_offset == 1 and packet.proto == PROTO_TCP
+                           and packet.family == 4) else NO
     if not packet.has_ports:
         return HOTDROP
     return (((match.a <= packet.sport <= match.b) ^ (match.invert & 1))
@@ -33,8 +43,9 @@ cdef inline int ports_match(const match_t* match, const packet_t* packet) noexce
 
 
 cdef int loaded(const packet_t* packet, uint32_t at, uint32_t count) noexcept nogil:
-    """nft_payload_eval of the transport header: a Matched, YES when the bytes can be loaded."""
-    return packet_holds(packet, packet.thoff + at, count) if packet.is_first else NO
+    """nft_payload_fast_eval, which asks of no fragment whether it is the first: a Matched, YES
+    when the bytes can be loaded."""
+    return packet_holds(packet, tcp_header(packet) + at, count)
 
 
 cdef int native_ports_match(const match_t* match, const packet_t* packet) noexcept nogil:
@@ -45,14 +56,14 @@ cdef int native_ports_match(const match_t* match, const packet_t* packet) noexce
         held = loaded(packet, 0, 2)
         if held != YES:
             return held
-        port = load16(packet.frame + packet.thoff)
+        port = load16(packet.frame + tcp_header(packet))
         if (match.a <= port <= match.b) == (match.invert & 1):
             return NO
     if match.flags & NATIVE_DPORT:
         held = loaded(packet, 2, 2)
         if held != YES:
             return held
-        port = load16(packet.frame + packet.thoff + 2)
+        port = load16(packet.frame + tcp_header(packet) + 2)
         if (match.c <= port <= match.d) == ((match.invert >> 1) & 1):
             return NO
     return YES
@@ -62,7 +73,7 @@ cdef int native_flags_match(const match_t* match, const packet_t* packet) noexce
     cdef int held = loaded(packet, 13, 1)
     if held != YES:
         return held
-    return ((packet.frame[packet.thoff + 13] & match.a) == match.b) ^ match.invert
+    return ((packet.frame[tcp_header(packet) + 13] & match.a) == match.b) ^ match.invert
 
 
 cdef int tcp_option_match(const match_t* match, const packet_t* packet) noexcept nogil:
@@ -124,13 +135,14 @@ cdef int tcpmss_match(const match_t* match, const packet_t* packet) noexcept nog
     cdef const uint8_t* frame = packet.frame
     cdef uint32_t at, end
     cdef uint16_t mss
-    cdef int held
-    if not packet.is_first:
-        return UNDECIDED                # the header would be read from the middle of the payload
-    if not packet.has_ports or (frame[packet.l4 + 12] >> 4) < 5:
+    cdef uint32_t header = tcp_header(packet)
+    cdef int held = packet_holds(packet, header, 20)
+    if held == UNDECIDED:
+        return UNDECIDED
+    if held == NO or (frame[header + 12] >> 4) < 5:
         return HOTDROP
-    at = packet.l4 + 20
-    end = packet.l4 + (frame[packet.l4 + 12] >> 4) * 4
+    at = header + 20
+    end = header + (frame[header + 12] >> 4) * 4
     held = packet_holds(packet, at, end - at)
     if held != YES:
         return HOTDROP if held == NO else UNDECIDED
@@ -187,7 +199,8 @@ cdef int sctp_chunks_match(const walk_t* walk, const match_t* match) noexcept no
             return UNDECIDED
         length = load16(packet.frame + at + 2) if held == YES else 0
         if length == 0:
-            return HOTDROP
+            # xt_sctp.c turns that answer round as well: the rule counts, and the packet is dropped.
+            return UNDECIDED if match.d else HOTDROP
         type = packet.frame[at]
         wanted = (words[type >> 5] >> (type & 31)) & 1
         if wanted and chunk_flags_match(words + 8, match.b, type, packet.frame[at + 1]):

@@ -3,6 +3,7 @@
     match_packet        its transport header
     match_header        its network header and the link layer's
     match_bytes         any of its bytes
+    match_extension     its IPv6 extension headers
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
@@ -11,6 +12,7 @@
 from _fastpath.image cimport (
     MATCH_BYTES_FIRST,
     MATCH_CONNTRACK_FIRST,
+    MATCH_EXTENSION_FIRST,
     MATCH_HEADER_FIRST,
     MATCH_MEMORY_FIRST,
     MATCH_PLACE_FIRST,
@@ -18,6 +20,7 @@ from _fastpath.image cimport (
 )
 from _fastpath.match_bytes cimport bytes_match
 from _fastpath.match_conntrack cimport conntrack_match
+from _fastpath.match_extension cimport extension_match
 from _fastpath.match_header cimport header_match
 from _fastpath.match_memory cimport memory_match
 from _fastpath.match_packet cimport packet_match
@@ -31,8 +34,10 @@ cdef int one_match(walk_t* walk, const match_t* match, const rule_t* rule) noexc
         return packet_match(walk, match)
     if match.kind < MATCH_BYTES_FIRST:
         return header_match(walk, match)
-    if match.kind < MATCH_PLACE_FIRST:
+    if match.kind < MATCH_EXTENSION_FIRST:
         return bytes_match(walk, match)
+    if match.kind < MATCH_PLACE_FIRST:
+        return extension_match(walk, match)
     if match.kind < MATCH_CONNTRACK_FIRST:
         return place_match(walk, match)
     if match.kind < MATCH_MEMORY_FIRST:

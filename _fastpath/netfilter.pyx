@@ -11,6 +11,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from _fastpath.address cimport addr_in
 from _fastpath.classifier cimport next_candidate
 from _fastpath.image cimport (
+    DROPS_CUT_HEADERS,
     INVERT_DST,
     INVERT_FRAGMENT,
     INVERT_IN,
@@ -22,11 +23,14 @@ from _fastpath.image cimport (
 )
 from _fastpath.match_memory cimport is_kept_out
 from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, UNDECIDED_DROP, YES, one_match
-from _fastpath.packet cimport packet_t
+from _fastpath.packet cimport is_extension, packet_t
 from _fastpath.reason cimport NETFILTER_DROP, TRACE_FULL
 from _fastpath.targets cimport conclude
 from _fastpath.trace cimport STEP_RULE, STEPS_MAX, trace_step
 from _fastpath.ways cimport either_way, follow, way_t
+
+cdef enum:
+    AUTHENTICATION = 51     # RFC 4302
 
 # ----------------------------------------------------------------------------- the header
 
@@ -42,25 +46,31 @@ cdef bint interface_matches(const walk_t* walk, int32_t pattern, int32_t device)
             | ((second ^ wanted.name[1]) & wanted.mask[1])) == 0
 
 
-cdef bint header_matches(const walk_t* walk, const rule_t* rule) noexcept nogil:
+cdef int header_matches(const walk_t* walk, const rule_t* rule) noexcept nogil:
     """ip_packet_match"""
     cdef const packet_t* packet = walk.packet
     cdef uint8_t invert = rule.invert
     if addr_in(packet.src, rule.src, rule.src_mask) == ((invert & INVERT_SRC) != 0):
-        return False
+        return NO
     if addr_in(packet.dst, rule.dst, rule.dst_mask) == ((invert & INVERT_DST) != 0):
-        return False
+        return NO
     if rule.in_interface >= 0 and interface_matches(
             walk, rule.in_interface, packet.in_device) == ((invert & INVERT_IN) != 0):
-        return False
+        return NO
     if rule.out_interface >= 0 and interface_matches(
             walk, rule.out_interface, packet.out_device) == ((invert & INVERT_OUT) != 0):
-        return False
+        return NO
+    if rule.proto and packet.has_authentication and not invert & DROPS_CUT_HEADERS:
+        # nft_set_pktinfo_ipv6 stops at it.
+        return (rule.proto == AUTHENTICATION) ^ ((invert & INVERT_PROTO) != 0)
+    if rule.proto and packet.family == 6 and is_extension(packet.proto):
+        # Cut short, or the middle of it: ipv6_find_hdr finds no protocol.
+        return HOTDROP if invert & DROPS_CUT_HEADERS else NO
     if rule.proto and (rule.proto == packet.proto) == ((invert & INVERT_PROTO) != 0):
-        return False
+        return NO
     if rule.fragment and packet.is_first == ((invert & INVERT_FRAGMENT) == 0):
-        return False
-    return True
+        return NO
+    return YES
 
 
 cdef int rule_matches(walk_t* walk, const rule_t* rule, bint is_asked) noexcept nogil:
@@ -69,8 +79,9 @@ cdef int rule_matches(walk_t* walk, const rule_t* rule, bint is_asked) noexcept 
     cdef bint is_decided = True
     cdef uint32_t i
     cdef int outcome
-    if not header_matches(walk, rule):
-        return NO
+    outcome = header_matches(walk, rule)
+    if outcome != YES:
+        return outcome
     for i in range(rule.match_start, rule.match_start + rule.match_count):
         match = &walk.image.matches[i]
         if not (is_asked and is_decided) and is_kept_out(walk, match):

@@ -54,6 +54,7 @@ cdef struct packet_t:
     uint8_t tos             # traffic class
     uint8_t tcp_flags
     uint8_t is_fragment     # offset or more-fragments set
+    uint8_t has_authentication  # an IPv6 authentication header stands before what it carries
     uint8_t is_first        # fragment offset is 0
     uint8_t dont_fragment
     uint8_t has_ports       # sport and dport were read
@@ -89,6 +90,15 @@ cdef struct packet_t:
     uint8_t is_routed       # a pending packet whose route is known
     uint8_t send_raw        # a pending packet that leaves by out_device as it stands
     uint16_t refusal        # Reason why its IP header is refused; 0 = it is sound
+
+# RFC 8200 section 4: hop-by-hop 0, routing 43, fragment 44, AH 51, destination options 60.
+cdef inline bint is_extension(uint8_t proto) noexcept nogil:
+    return proto in (0, 43, 44, 51, 60)
+
+# Where a match that does not ask whether a packet is a fragment finds the transport header: in the
+# middle of its payload, and of an IPv6 one in the IPv6 header (ipv6_find_hdr leaves thoff at 0).
+cdef inline uint32_t tcp_header(const packet_t* packet) noexcept nogil:
+    return ETHER_SIZE if packet.family == 6 and not packet.is_first else packet.thoff
 
 # 0, or the Reason why ip_rcv (ipv6_rcv) refuses the packet.  Reads the frame's network header:
 # fills everything down to `dst`.  Leaves family 0 when the frame is not IP.

@@ -18,6 +18,7 @@ from _fastpath.checksum cimport (
 from _fastpath.reason cimport CAPTURE_CUT, FRAME_TOO_SHORT, IP_CHECKSUM_WRONG, IP_HEADER_INVALID
 
 cdef enum:
+    ROUTING_HEADER = 43
     FRAGMENT_HEADER = 44
     AUTHENTICATION_HEADER = 51
 
@@ -215,9 +216,11 @@ cdef int parse_ipv6(packet_t* packet) noexcept nogil:
 cdef bint walk_extensions(packet_t* packet, uint32_t* at) noexcept nogil:
     """To the transport header.  False when the capture ends before it."""
     cdef uint32_t end = ETHER_SIZE + packet.ip_length
-    while is_extension(packet.proto) and at[0] + 8 <= end:
-        if at[0] + 8 > packet.size:
+    while is_extension(packet.proto) and at[0] + needed_of(packet.proto) <= end:
+        if at[0] + needed_of(packet.proto) > packet.size:
             return False
+        if packet.proto == AUTHENTICATION_HEADER:
+            packet.has_authentication = 1
         if packet.proto == FRAGMENT_HEADER:
             packet.is_fragment = (load16(packet.frame + at[0] + 2) & 0xFFF9) != 0
             packet.fragment_offset = load16(packet.frame + at[0] + 2) >> 3
@@ -228,14 +231,14 @@ cdef bint walk_extensions(packet_t* packet, uint32_t* at) noexcept nogil:
     return True
 
 
-cdef inline bint is_extension(uint8_t proto) noexcept nogil:
-    """RFC 8200 section 4: hop-by-hop 0, routing 43, fragment 44, AH 51, destination options 60."""
-    return proto in (0, 43, 44, 51, 60)
+cdef inline uint32_t needed_of(uint8_t proto) noexcept nogil:
+    """exthdrs_core.c, ipv6_find_hdr: what it reads of an extension header."""
+    return 4 if proto in (FRAGMENT_HEADER, ROUTING_HEADER) else 2
 
 
 cdef inline uint32_t next_extension(const uint8_t* data, uint32_t at,
                                     uint8_t* proto) noexcept nogil:
-    """Where the next header begins, and what it is; the eight bytes at `at` are there."""
+    """Where the next header begins, and what it is; its first two bytes are there."""
     cdef uint8_t here = proto[0]
     proto[0] = data[at]
     if here == FRAGMENT_HEADER:
@@ -277,6 +280,7 @@ cdef int packet_parse(packet_t* packet) noexcept nogil:
     packet.sport = packet.dport = 0
     packet.src = packet.dst = addr_t(0, 0)
     packet.is_fragment = 0
+    packet.has_authentication = 0
     packet.checksum = CHECKSUM_NONE
     if packet.size < ETHER_SIZE:
         return FRAME_TOO_SHORT

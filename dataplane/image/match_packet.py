@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from _fastpath.image import MatchKind, NativeMatch, SctpMatch
+from dataplane.image.match_extension import header_rows
 from dataplane.image.match_rows import UNKNOWN, Row, Rows, Unmodelled, options_of, row
 from dataplane.image.pools import Pools
 from dataplane.node.iptables import Match, Option
@@ -122,7 +123,7 @@ SPI = {"ah": ("--ahspi", 4, 12), "esp": ("--espspi", 0, 8)}  # option, offset, b
 def _spi(match: Match, pools: Pools, family: int) -> list[Row]:
     name, at, size = SPI[match.name]
     if match.name == "ah" and family == 6:
-        raise Unmodelled("an extension header, with options of its own")
+        return header_rows(match, pools, family)
     if not match.options:
         return [row(MatchKind.MATCH_SPI, 0, 0xFFFFFFFF, at, size)]
     (option,) = match.options
@@ -156,7 +157,11 @@ def _chunks(option: Option, pools: Pools) -> Row:
             entries += [number, sum(bits), sum(bit for bit, is_set in bits.items() if is_set)]
     start = pools.add_words(types + entries)
     kind = SCTP_HOW[how]
-    return row(MatchKind.MATCH_SCTP_CHUNKS, start, len(entries) // 3, kind, invert=option.negated)
+    is_turned = option.negated and pools.flavour != "nft"
+    return row(
+        MatchKind.MATCH_SCTP_CHUNKS, start, len(entries) // 3, kind, int(is_turned),
+        invert=option.negated,
+    )  # fmt: skip
 
 
 MATCHES: dict[str, Rows] = {

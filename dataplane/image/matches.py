@@ -6,6 +6,7 @@ becomes one row MATCH_UNKNOWN: its outcome is not known, and the walk says so.
     match_packet        matches that look at the transport header
     match_header        at the network header and the link layer's
     match_bytes         anywhere in the packet
+    match_extension     at IPv6 extension headers
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
@@ -14,6 +15,7 @@ becomes one row MATCH_UNKNOWN: its outcome is not known, and the walk says so.
 from dataplane.image import (
     match_bytes,
     match_conntrack,
+    match_extension,
     match_header,
     match_memory,
     match_packet,
@@ -34,6 +36,7 @@ MATCHES: dict[str, Rows] = {
     **match_packet.MATCHES,
     **match_header.MATCHES,
     **match_bytes.MATCHES,
+    **match_extension.MATCHES,
     **match_place.MATCHES,
     **match_conntrack.MATCHES,
     **match_memory.MATCHES,

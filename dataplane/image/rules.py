@@ -105,9 +105,16 @@ def _rule_row(
         _interface(tables, rule.in_interface.name if rule.in_interface else None),
         _interface(tables, rule.out_interface.name if rule.out_interface else None),
         match_start, jump, target, match_count,
-        rule.protocol.number if rule.protocol else 0, _inversions(rule), int(kind),
+        rule.protocol.number if rule.protocol else 0,
+        _inversions(rule) | _cut_headers(tables, label), int(kind),
         int(rule.fragment is not None), 0, 1,
     )  # fmt: skip
+
+
+def _cut_headers(tables: RuleTables, label: RuleName) -> int:
+    """Nftables passes over what it cannot read; ip6_tables drops it."""
+    is_legacy = label.family == 6 and tables.pools.flavour != "nft"
+    return RuleInvert.DROPS_CUT_HEADERS if is_legacy else 0
 
 
 def _inversions(rule: Rule) -> int:

@@ -3,7 +3,7 @@
 from ipaddress import ip_address
 
 from dataplane.node.iptables import Option
-from dataplane.reference.match_words import Answer, Options, Unmodelled
+from dataplane.reference.match_words import Answer, Options, Unmodelled, tcp_bytes
 from dataplane.reference.packet import TCP, Packet
 from dataplane.reference.place import Place
 
@@ -73,13 +73,14 @@ def _ecn(place: Place, options: Options, packet: Packet) -> bool:
     for option in sorted(options, key=lambda option: option.name != "--ecn-ip-ect"):
         if option.name == "--ecn-ip-ect":
             found = packet.tos & 3 == int(option.values[0])
-        elif not packet.is_first:
-            raise Unmodelled  # the header would be read from the middle of the payload
-        elif packet.protocol != TCP or not packet.has_transport:
-            return False
         else:
+            header, length = tcp_bytes(packet)
+            if packet.protocol != TCP or length < 20:
+                return False
+            if len(header) < 20:
+                raise Unmodelled  # the capture does not hold it
             flag = CWR if option.name == "--ecn-tcp-cwr" else ECE
-            found = bool(packet.payload[13] & flag)
+            found = bool(header[13] & flag)
         if found == option.negated:
             return False
     return True

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 from _fastpath.reason import Reason
 from dataplane.node.iptables import Option
-from dataplane.reference.match_words import Answer, Options, Unmodelled, flavour
+from dataplane.reference.match_extension import authentication
+from dataplane.reference.match_words import Answer, Options, Unmodelled, flavour, tcp_bytes
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
-from dataplane.reference.steps import dropped
+from dataplane.reference.steps import Ended, dropped
 
 TCP_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32, "ALL": 63, "NONE": 0}
 
@@ -33,9 +34,10 @@ def _is_native(place: Place, options: Options) -> bool:
 def _native(option: Option, packet: Packet) -> bool:
     """A header that ends before what is asked for does not match, `!` or not."""
     at, size = {"--sport": (0, 2), "--dport": (2, 2), "--tcp-flags": (13, 1)}[option.name]
-    if not packet.is_first or packet.payload_length < at + size:
+    header, length = tcp_bytes(packet)
+    if length < at + size:
         return False
-    held = packet.payload[at : at + size]
+    held = header[at : at + size]
     if len(held) < size:
         raise Unmodelled  # the capture does not hold it
     number = int.from_bytes(held)
@@ -61,7 +63,10 @@ def _ports(place: Place, options: Options, packet: Packet) -> bool:
 def _tcp(place: Place, options: Options, packet: Packet) -> bool:
     if _is_native(place, options):
         return all(_native(option, packet) for option in options)
-    if packet.transport.fragment_offset == 1:  # would overwrite the flags (RFC 1858)
+    # IPv6 counts offsets in bytes, and 1 never comes.
+    if (
+        packet.family == 4 and packet.transport.fragment_offset == 1
+    ):  # would overwrite the flags (RFC 1858)
         raise dropped(Reason.NETFILTER_DROP)
     if not _has_header(packet):
         return False
@@ -159,14 +164,15 @@ def _matches_icmp(option: Option, packet: Packet) -> bool:
 
 def _tcpmss(place: Place, options: Options, packet: Packet) -> bool:
     """xt_tcpmss.c"""
-    if not packet.is_first:
-        raise Unmodelled  # the header would be read from the middle of the payload
-    size = (packet.payload[12] >> 4) * 4 if packet.has_transport else 0
-    if size < 20 or packet.payload_length < size:
+    header, length = tcp_bytes(packet)
+    if len(header) < 20 <= length:
+        raise Unmodelled  # the capture does not hold it
+    size = (header[12] >> 4) * 4 if length >= 20 else 0
+    if size < 20 or length < size:
         raise dropped(Reason.NETFILTER_DROP)
-    if len(packet.payload) < size:
-        raise Unmodelled  # the capture does not hold them
-    mss = _maximum_segment_size(packet.payload[20:size])
+    if len(header) < size:
+        raise Unmodelled
+    mss = _maximum_segment_size(header[20:size])
     (option,) = options
     return (mss is not None and _is_in_range(option.values[0], mss)) != option.negated
 
@@ -202,7 +208,7 @@ def _is_spi(text: str, spi: int) -> bool:
 
 def _ah(place: Place, options: Options, packet: Packet) -> bool:
     if packet.family == 6:
-        raise Unmodelled
+        return authentication(place, options, packet)
     return _spi(place, options, packet, 4, 12)
 
 
@@ -214,7 +220,13 @@ def _sctp(place: Place, options: Options, packet: Packet) -> bool:
     chunks = [option for option in options if option.name == "--chunk-types"]
     if not _ports(place, tuple(o for o in options if o not in chunks), packet):
         return False
-    return all(_chunks_match(option, packet) != option.negated for option in chunks)
+    try:
+        return all(_chunks_match(option, packet) != option.negated for option in chunks)
+    except Ended:
+        if flavour(place) != "nft" and chunks[0].negated:
+            # xt_sctp.c turns that answer round as well: the rule counts, and drops.
+            raise Unmodelled from None
+        raise
 
 
 def _chunks_match(option: Option, packet: Packet) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from dataplane.node.iptables import Option
-from dataplane.reference.packet import Packet
+from dataplane.reference.packet import ETHER_SIZE, Packet
 from dataplane.reference.place import Place
 
 Options = tuple[Option, ...]
@@ -34,6 +34,15 @@ def by_name(options: Options, *known: str) -> dict[str, Option]:
 def tick(place: Place) -> int:
     """Jiffies: what limits are counted in, 250 a second (CONFIG_HZ)."""
     return place.now_ns // 4_000_000
+
+
+def tcp_bytes(packet: Packet) -> tuple[bytes, int]:
+    """What matches that do not ask whether a packet is a fragment take for its TCP header, and
+    how long it is on the wire: of an IPv6 fragment, the IPv6 header (ipv6_find_hdr leaves the
+    offset at 0)."""
+    is_lost = packet.family == 6 and not packet.is_first
+    at, end = ETHER_SIZE if is_lost else packet.transport.offset, ETHER_SIZE + packet.ip_length
+    return bytes(packet.frame[at:end]), end - at
 
 
 def flavour(place: Place) -> str:

@@ -6,6 +6,7 @@ of the rule, and no further than the first that is false: `statistic` counts wha
     match_packet        matches that look at the transport header
     match_header        at the network header and the link layer's
     match_bytes         anywhere in the packet
+    match_extension     at IPv6 extension headers
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
@@ -13,19 +14,21 @@ of the rule, and no further than the first that is false: `statistic` counts wha
 
 from enum import IntEnum
 
+from _fastpath.reason import Reason
 from dataplane.node.iptables import Interface, Prefix, Rule
 from dataplane.reference import (
     match_bytes,
     match_conntrack,
+    match_extension,
     match_header,
     match_memory,
     match_packet,
     match_place,
 )
-from dataplane.reference.match_words import Answer, Options, Unmodelled, Where
-from dataplane.reference.packet import Packet
+from dataplane.reference.match_words import Answer, Options, Unmodelled, Where, flavour
+from dataplane.reference.packet import AUTHENTICATION, Packet
 from dataplane.reference.place import Place
-from dataplane.reference.steps import Ended
+from dataplane.reference.steps import Ended, dropped
 
 
 def _always(place: Place, options: Options, packet: Packet) -> bool:
@@ -38,6 +41,7 @@ ANSWERS: dict[str, Answer] = {
     **match_packet.ANSWERS,
     **match_header.ANSWERS,
     **match_bytes.ANSWERS,
+    **match_extension.ANSWERS,
     **match_place.ANSWERS,
     **match_conntrack.ANSWERS,
 }
@@ -60,8 +64,11 @@ def matches(
     does not match.  What remembers is not asked where it is not known whether Linux asks it; from
     then on it is not known what it would say.
     """
-    if not _matches_header(place, rule, packet):
-        return Outcome.NO
+    try:
+        if not _matches_header(place, rule, packet):
+            return Outcome.NO
+    except Ended:
+        return Outcome.DROP
     is_decided = True
     for at in range(len(rule.matches)):
         where = Where(table, chain, number, at)
@@ -89,13 +96,22 @@ def _matches_header(place: Place, rule: Rule, packet: Packet) -> bool:
         and _matches_prefix(rule.dst, packet.dst)
         and _matches_interface(rule.in_interface, place.in_device)
         and _matches_interface(rule.out_interface, place.out_device)
-        and (
-            rule.protocol is None
-            or rule.protocol.number == 0
-            or (rule.protocol.number == packet.protocol) != rule.protocol.negated
-        )
+        and _matches_protocol(place, rule, packet)
         and (rule.fragment is None or rule.fragment != packet.is_first)
     )
+
+
+def _matches_protocol(place: Place, rule: Rule, packet: Packet) -> bool:
+    if rule.protocol is None or rule.protocol.number == 0:
+        return True
+    is_nft = flavour(place) == "nft"
+    if is_nft and packet.has_authentication:  # nft_set_pktinfo_ipv6 stops at it
+        return (rule.protocol.number == AUTHENTICATION) != rule.protocol.negated
+    if not packet.has_protocol:
+        if is_nft:
+            return False
+        raise dropped(Reason.NETFILTER_DROP)  # ip6_packet_match
+    return (rule.protocol.number == packet.protocol) != rule.protocol.negated
 
 
 def _matches_prefix(prefix: Prefix | None, address: object) -> bool:

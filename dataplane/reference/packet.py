@@ -42,6 +42,7 @@ class Transport(NamedTuple):
     offset: int  # from the frame's first byte
     fragment_offset: int = 0  # in units of 8 bytes
     more_fragments: bool = False
+    is_authenticated: bool = False
 
 
 class Packet:
@@ -170,7 +171,8 @@ class Packet:
         while found.protocol in EXTENSIONS:
             end = min(len(self.frame), ETHER_SIZE + self.ip_length)
             header = self.frame[found.offset : end][:8]
-            if len(header) < 8 or found.fragment_offset:
+            needed = 4 if found.protocol in (ROUTING, FRAGMENT) else 2  # ipv6_find_hdr
+            if len(header) < needed or found.fragment_offset:
                 break
             size = 8 + header[1] * 8
             if found.protocol == AUTHENTICATION:
@@ -181,12 +183,26 @@ class Packet:
                 found = found._replace(
                     fragment_offset=fragment >> 3, more_fragments=bool(fragment & 1)
                 )
-            found = found._replace(protocol=header[0], offset=found.offset + size)
+            found = found._replace(
+                protocol=header[0],
+                offset=found.offset + size,
+                is_authenticated=found.is_authenticated or found.protocol == AUTHENTICATION,
+            )
         return found
 
     @property
     def protocol(self) -> int:
         return self.transport.protocol
+
+    @property
+    def has_authentication(self) -> bool:
+        """An IPv6 authentication header stands before what it carries."""
+        return self.family == 6 and self._transport6().is_authenticated
+
+    @property
+    def has_protocol(self) -> bool:
+        """Its extension headers are neither cut short nor the middle of them."""
+        return self.family == 4 or self.protocol not in EXTENSIONS
 
     @property
     def is_fragment(self) -> bool:
