@@ -25,12 +25,14 @@ from _fastpath.image cimport (
     range_t,
     route_t,
     rule_t,
+    set_t,
     target_t,
     vxlan_t,
 )
 from _fastpath.conntrack_table cimport CONNECTIONS_RESERVE, conntrack_collect, conntrack_rehash
 from _fastpath.packet cimport BUFFER_SIZE, FRAME_MAX, packet_load, packet_parse
 from _fastpath.path cimport walk_from_device, walk_from_node
+from _fastpath.sets cimport sets_begin, sets_rehash
 from _fastpath.state cimport (
     PENDING_MAX,
     choice_t,
@@ -40,6 +42,7 @@ from _fastpath.state cimport (
     memory_t,
     recent_t,
     seen_t,
+    set_element_t,
 )
 from _fastpath.trace cimport event_t, tap_t, trace_has_room, trace_intern
 
@@ -154,6 +157,7 @@ cdef class Engine:
         cdef const pattern_key_t[::1] pattern_keys = arrays["pattern_keys"]
         cdef const uint32_t[::1] classifier_rules = arrays["classifier_rules"]
         cdef const uint32_t[::1] words = arrays["words"]
+        cdef const set_t[::1] sets = arrays["sets"]
         self.image.nodes = &nodes[0]
         self.image.hooks = &hooks[0]
         self.image.rules = &rules[0]
@@ -168,6 +172,7 @@ cdef class Engine:
         self.image.pattern_keys = &pattern_keys[0]
         self.image.classifier_rules = &classifier_rules[0]
         self.image.words = &words[0]
+        self.image.sets = &sets[0]
         self.image.node_count = <uint32_t>nodes.shape[0]
         self.image.rule_count = <uint32_t>rules.shape[0]
 
@@ -239,11 +244,29 @@ cdef class Engine:
         self.state.hashlimit = &hashlimit[0]
         self.state.hashlimit_buckets = &hashlimit_buckets[0]
         self.state.ip_ids = &ip_ids[0]
+        self.point_sets(arrays)
         self.state.choice_count = <uint32_t>choices.shape[0]
         if choices.shape[0]:
             self.state.choices = &choices[0]
         self.state.choice_values = &choice_values[0]
         self.state.choice_used = &choice_used[0]
+
+    def point_sets(self, arrays):
+        """Chains all elements: set_buckets, set_counts and set_lengths are zero."""
+        cdef set_element_t[::1] elements = arrays["set_elements"]
+        cdef int32_t[::1] buckets = arrays["set_buckets"]
+        cdef uint32_t[::1] counts = arrays["set_counts"]
+        cdef uint32_t[::1] lengths = arrays["set_lengths"]
+        cdef uint32_t[::1] used = arrays["set_used"]
+        self.state.set_elements = &elements[0]
+        self.state.set_buckets = &buckets[0]
+        self.state.set_counts = &counts[0]
+        self.state.set_lengths = &lengths[0]
+        self.state.set_element_max = <uint32_t>elements.shape[0]
+        self.state.set_bucket_mask = <uint32_t>buckets.shape[0] - 1
+        self.state.set_used = &used[0]
+        self.state.set_element_free = -1
+        sets_rehash(&self.state)
 
     def point_trace(self):
         """Take the addresses of the trace's arrays anew: after they have grown."""
@@ -368,6 +391,8 @@ cdef bint engine_has_room(Engine engine) noexcept nogil:
 
 cdef void run_packet(walk_t* walk, uint64_t time_ns, int32_t entry, uint32_t number) noexcept nogil:
     walk.now_ns = time_ns
+    if not walk.state.has_begun:
+        sets_begin(walk.state, time_ns)
     walk.trace.count = 0
     walk.trace.packet = number
     if entry >= 0:

@@ -139,6 +139,10 @@ cpdef enum MatchKind:
     MATCH_RECENT = 144      # flags RecentFlag; a seconds, b hits; table c
     MATCH_HASHLIMIT = 145   # flags HashlimitFlag; table c
     MATCH_TIME = 146        # words[a : a + 6]: dates, times of day, days; flag 1: contiguous
+    # sets of addresses and ports
+    MATCH_SET_FIRST = 180
+    MATCH_SET = 180         # a: set; b: dimension << 8 | source bits; c: words of the counters'
+                            # comparisons; d: SetMatchFlag
 
 cpdef enum CtState:         # bits of -m conntrack --ctstate
     CTSTATE_INVALID = 1
@@ -231,6 +235,7 @@ cpdef enum TargetKind:
     TARGET_CHECKSUM = 20
     TARGET_QUEUE = 21       # a program decides
     TARGET_CT = 40          # a: zone; b: directions, 1 and 2; flags: 1 the zone is the mark
+    TARGET_SET = 60         # a: words, see SET_ADD
 
 cpdef enum TtlMode:
     TTL_SET = 0
@@ -481,6 +486,68 @@ cdef struct host_t:
     uint16_t padding
     uint32_t padding2
 
+cpdef enum SetKind:         # how elements are found
+    SET_HASH = 0
+    SET_BITMAP = 1
+    SET_LIST = 2
+
+cpdef enum SetPart:         # what an element is made of, in order
+    PART_NONE = 0
+    PART_IP = 1
+    PART_NET = 2
+    PART_PORT = 3
+    PART_MAC = 4
+    PART_MARK = 5
+    PART_IFACE = 6
+
+cpdef enum SetFlag:
+    SET_TIMEOUT = 1
+    SET_COUNTERS = 2
+    SET_SKBINFO = 4
+    SET_FORCEADD = 8
+    SET_NOMATCH = 16        # a type that may have elements with nomatch
+    SET_REFUSES_ZERO = 32   # hash:ip, hash:mac
+
+cpdef enum SetMatchFlag:    # of MATCH_SET's d
+    SET_RETURN_NOMATCH = 1
+    SET_SKIP_COUNTERS = 2
+    SET_SKIP_SUBCOUNTERS = 4
+    SET_MATCH_COUNTERS = 8
+
+cpdef enum SetCounterOperator:  # IPSET_COUNTER_*
+    SET_COUNTER_NONE = 0
+    SET_COUNTER_EQ = 1
+    SET_COUNTER_NE = 2
+    SET_COUNTER_LT = 3
+    SET_COUNTER_GT = 4
+
+# The words of a SET target; sets are 0 = none, else index + 1.
+cpdef enum:
+    SET_ADD = 0             # set, dimension, source bits
+    SET_DEL = 3
+    SET_MAP = 6
+    SET_ADD_TIMEOUT = 9     # seconds; 0xFFFFFFFF = the set's own
+    SET_ADD_EXIST = 10
+    SET_MAP_MARK = 11
+    SET_TARGET_WORDS = 12
+
+cpdef enum:
+    SET_PARTS = 3
+    PREFIX_LENGTHS = 129    # /0 to /128
+
+cdef struct set_t:
+    addr_t mask                     # of the first address, and of both of a net,net
+    uint32_t mark_mask
+    uint32_t maxelem                # of a hash
+    uint32_t timeout                # seconds; 0 = for ever
+    uint32_t range_first, range_last    # of a bitmap
+    uint32_t member_start, member_count     # of a list: rows of set_members
+    uint8_t parts[4]                # SetPart
+    uint8_t kind                    # SetKind
+    uint8_t family                  # 0 = either
+    uint8_t dimension
+    uint8_t flags                   # SetFlag
+
 cdef struct image_t:
     const node_t* nodes
     const device_t* devices
@@ -508,6 +575,7 @@ cdef struct image_t:
     const address_t* addresses
     const int32_t* bridge_ports
     const int32_t* wires            # devices on a segment, sorted by (segment, mac)
+    const set_t* sets
     const uint32_t* base            # (STEP_KINDS,)
     uint32_t node_count, device_count, rule_count
     uint32_t neighbour_count, fdb_count, host_count, vxlan_count, wire_count

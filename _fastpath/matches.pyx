@@ -7,6 +7,7 @@
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
+    sets                sets of addresses and ports
 """
 
 from _fastpath.image cimport (
@@ -16,6 +17,7 @@ from _fastpath.image cimport (
     MATCH_HEADER_FIRST,
     MATCH_MEMORY_FIRST,
     MATCH_PLACE_FIRST,
+    MATCH_SET_FIRST,
     MATCH_UNKNOWN,
 )
 from _fastpath.match_bytes cimport bytes_match
@@ -25,6 +27,7 @@ from _fastpath.match_header cimport header_match
 from _fastpath.match_memory cimport memory_match
 from _fastpath.match_packet cimport packet_match
 from _fastpath.match_place cimport place_match
+from _fastpath.sets cimport set_match
 
 
 cdef int one_match(walk_t* walk, const match_t* match, const rule_t* rule) noexcept nogil:
@@ -42,4 +45,6 @@ cdef int one_match(walk_t* walk, const match_t* match, const rule_t* rule) noexc
         return place_match(walk, match)
     if match.kind < MATCH_MEMORY_FIRST:
         return conntrack_match(walk, match)
-    return memory_match(walk, match, rule)
+    if match.kind < MATCH_SET_FIRST:
+        return memory_match(walk, match, rule)
+    return set_match(walk, match)

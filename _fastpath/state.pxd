@@ -170,6 +170,29 @@ cdef struct hashlimit_t:
     uint8_t was_over        # of a rate match: the last interval was over its rate
     uint8_t padding[7]
 
+cpdef enum SetElementFlag:
+    ELEMENT_IN_USE = 1
+    ELEMENT_NOMATCH = 2
+    ELEMENT_PHYSICAL = 4    # a device's name is that of a bridge port
+    ELEMENT_WILDCARD = 8    # … and every name that begins so
+    ELEMENT_NO_MAC = 16     # of a bitmap:ip,mac: learned from the first packet
+
+# An element of a set.  Parts that its type has not are zero.
+cdef struct set_element_t:
+    addr_t first, second    # masked
+    uint64_t name[2]        # device; or a MAC address in the first word
+    uint64_t packets, bytes
+    uint64_t expires_ns     # 0 = never; with ELEMENT_NO_MAC: how long from then on
+    uint32_t skbmark, skbmark_mask
+    uint32_t mark           # of hash:ip,mark; of a list's member: its set
+    uint32_t owner          # its set
+    int32_t next            # in its hash chain, or among the free ones; -1 = end
+    uint16_t port
+    uint8_t proto
+    uint8_t first_length, second_length     # of NET parts
+    uint8_t flags           # SetElementFlag
+    uint16_t padding
+
 # Values fed in from outside for a choice that Linux makes at random; sorted by key.
 cdef struct choice_t:
     uint64_t key
@@ -202,6 +225,15 @@ cdef struct state_t:
     hashlimit_t* hashlimit
     uint32_t* hashlimit_buckets
     uint32_t* ip_ids        # (nodes,) identifications given
+    # sets
+    set_element_t* set_elements     # lists' members first, in order: see set_t.member_start
+    int32_t* set_buckets            # index + 1; 0 = empty
+    uint32_t* set_counts            # (sets,) elements of each
+    uint32_t* set_lengths           # (sets, 2, PREFIX_LENGTHS): how many elements have one
+    uint32_t* set_used              # (1,) rows from here on were never in use
+    uint32_t set_element_max, set_bucket_mask
+    int32_t set_element_free        # head of the list of those that are free again; -1 = end
+    uint8_t has_begun               # the first packet's time is known, timeouts run
     # choices
     const choice_t* choices
     const uint32_t* choice_values

@@ -18,6 +18,7 @@ from _fastpath.image cimport (
     TARGET_NOTRACK,
     TARGET_QUEUE,
     TARGET_REJECT,
+    TARGET_SET,
     TARGET_SNAT,
     TARGET_TTL,
     TARGET_UNKNOWN,
@@ -34,6 +35,7 @@ from _fastpath.reason cimport (
     QUEUED,
     TARGET_UNMODELLED,
 )
+from _fastpath.sets cimport set_target
 from _fastpath.state cimport CT_UNTRACKED
 from _fastpath.target_edit cimport edit
 from _fastpath.trace cimport EVENT_MARK, trace_value
@@ -132,6 +134,8 @@ cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
             return edit(walk, rule, target)
         walk.reason = QUEUED
         return WALK_UNKNOWN
+    if rule.kind == TARGET_SET:
+        return set_target(walk, target)
     if rule.kind == TARGET_UNKNOWN:
         walk.reason = TARGET_UNMODELLED
         return WALK_UNKNOWN

@@ -117,8 +117,8 @@ TWINS = [
     "conntrack_window", "fdb", "fib_rules", "fib_select", "forwarding", "hooks", "icmp", "inject",
     "lpm", "match_bytes", "match_conntrack", "match_extension", "match_hashlimit", "match_header",
     "match_memory", "match_packet", "match_place", "match_recent", "match_time", "matches", "nat",
-    "nat_range", "neighbour", "netfilter", "packet", "path", "target_edit", "targets", "tunnel",
-    "vxlan", "ways",
+    "nat_range", "neighbour", "netfilter", "packet", "path", "set_probe", "sets", "target_edit",
+    "targets", "tunnel", "vxlan", "ways",
 ]  # fmt: skip
 
 

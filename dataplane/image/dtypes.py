@@ -228,6 +228,27 @@ SEEN = np.dtype(
     ],
     align=True,
 )  # fmt: skip
+SET = np.dtype(
+    [
+        ("mask", ADDR), ("mark_mask", "u4"), ("maxelem", "u4"), ("timeout", "u4"),
+        ("range_first", "u4"), ("range_last", "u4"),
+        ("member_start", "u4"), ("member_count", "u4"), ("parts", "u1", (4,)),
+        ("kind", "u1"), ("family", "u1"), ("dimension", "u1"), ("flags", "u1"),
+    ],
+    align=True,
+)  # fmt: skip
+
+SET_ELEMENT = np.dtype(
+    [
+        ("first", ADDR), ("second", ADDR), ("name", "u8", (2,)),
+        ("packets", "u8"), ("bytes", "u8"), ("expires_ns", "u8"),
+        ("skbmark", "u4"), ("skbmark_mask", "u4"), ("mark", "u4"), ("owner", "u4"),
+        ("next", "i4"), ("port", "u2"), ("proto", "u1"),
+        ("first_length", "u1"), ("second_length", "u1"), ("flags", "u1"), ("padding", "u2"),
+    ],
+    align=True,
+)  # fmt: skip
+
 CHOICE = np.dtype([("key", "u8"), ("start", "u4"), ("count", "u4")])
 
 EVENT = np.dtype(

@@ -32,6 +32,7 @@ from dataplane.image.nodes import (
     tracks_dccp,
 )
 from dataplane.image.rules import RuleName, RuleTables, add_ruleset
+from dataplane.image.sets import SetTables, add_sets
 from dataplane.node.state import Link, NodeState
 from dataplane.reference.steps import Step
 
@@ -50,6 +51,7 @@ class Names:
     rules: list[RuleName]
     routes: list[RouteName]
     neighbours: list[tuple[str, int, str]]  # (node, family, text)
+    sets: list[tuple[str, str]]  # (node, set)
     fdb: list[tuple[str, str]]  # (node, text); "" for a device's own address
 
 
@@ -130,8 +132,9 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
     if len(nodes) > 65535:
         raise TableError(f"{len(nodes)} nodes, but at most 65535")
     devices = assemble_devices(nodes)
-    rules = RuleTables()
+    rules, sets = RuleTables(), SetTables()
     for name, state in nodes.items():
+        rules.pools.sets = add_sets(sets, name, state.ipsets)
         add_ruleset(rules, name, 4, state.iptables)
         add_ruleset(rules, name, 6, state.ip6tables)
         base_chain_problem(name, rules.base_chains)
@@ -142,6 +145,7 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
     arrays = _rule_arrays(rules) | _route_arrays(routes)
     chains = list(_chains(arrays["rules"], rules.names))
     arrays |= classifier_arrays(arrays["rules"], arrays["matches"], chains)
+    arrays |= _set_arrays(sets)
     arrays |= _link_arrays(devices, fdb, neighbours)
     _node_arrays(arrays, nodes, devices, rules, routes, warn)
     _device_arrays(arrays, nodes, devices, fdb, neighbours)
@@ -151,6 +155,7 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
         rules=rules.names,
         routes=routes.names,
         neighbours=[(n.node, n.family, link_layer.neighbour_text(n.entry)) for n in neighbours],
+        sets=sets.names,
         fdb=[(f.node, link_layer.fdb_text(f.entry) if f.entry else "") for f in fdb],
     )
     arrays["base"] = _step_bases(names)
@@ -182,6 +187,14 @@ def _chains(rules: Array, names: list[RuleName]) -> Iterator[Chain]:
     for end in np.flatnonzero(rules["is_policy"]).tolist():
         yield Chain(start, end, names[end].family)
         start = end + 1
+
+
+def _set_arrays(sets: SetTables) -> dict[str, Array]:
+    return {
+        "sets": _array(sets.rows, dtypes.SET),
+        "set_elements": _array(sets.elements, dtypes.SET_ELEMENT),
+        "set_sizes": np.array([len(sets.elements), sets.room], np.uint32),
+    }
 
 
 def _route_arrays(routes: RouteTables) -> dict[str, Array]:

@@ -10,6 +10,7 @@ becomes one row MATCH_UNKNOWN: its outcome is not known, and the walk says so.
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
+    sets                sets of addresses and ports
 """
 
 from dataplane.image import (
@@ -20,6 +21,7 @@ from dataplane.image import (
     match_memory,
     match_packet,
     match_place,
+    sets,
 )
 from dataplane.image.match_rows import UNKNOWN, Row, Rows
 from dataplane.image.pools import Pools
@@ -40,6 +42,7 @@ MATCHES: dict[str, Rows] = {
     **match_place.MATCHES,
     **match_conntrack.MATCHES,
     **match_memory.MATCHES,
+    **sets.MATCHES,
 }
 
 

@@ -1,5 +1,6 @@
 """Arrays that the rows of matches and targets refer to by index, while rules become rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dataplane.image.memory import Memories
@@ -12,6 +13,9 @@ class Pools:
     words: list[int] = field(default_factory=list)  # longer arguments, 32 bits each
     memories: Memories = field(default_factory=Memories)
     node: str = ""  # whose rules become rows
+
+    # The node's sets, whose rules become rows; None = nothing is known of them.
+    sets: Mapping[str, int] | None = None
 
     def add_words(self, words: list[int]) -> int:
         """Index of the first of them."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from _fastpath.image import JUMP_DEPTH, RuleInvert, TargetKind
 from dataplane.errors import TableError
-from dataplane.image import encode
+from dataplane.image import encode, sets
 from dataplane.image.match_rows import Row as MatchRow
 from dataplane.image.matches import match_rows
 from dataplane.image.pools import Pools
@@ -93,6 +93,7 @@ def _closing_row(chain: Chain, label: RuleName) -> tuple[object, ...]:
 def _rule_row(
     tables: RuleTables, rule: Rule, label: RuleName, start: Mapping[str, int]
 ) -> tuple[object, ...]:
+    sets.check_names(tables.pools, rule)
     match_start = len(tables.matches)
     for match in rule.matches:
         tables.matches += match_rows(match, tables.pools, label.family)
@@ -151,7 +152,7 @@ def _target(
     if target.name in start:
         kind = TargetKind.TARGET_GOTO if target.goto else TargetKind.TARGET_JUMP
         return kind, 0, start[target.name]
-    kind, row = target_row(target, family)
+    kind, row = target_row(target, family, tables.pools)
     if row not in tables.target_index:
         tables.target_index[row] = len(tables.targets)
         tables.targets.append(row)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from _fastpath.image import PREFIX_LENGTHS
 from _fastpath.trace import OUTPUT_RESERVE, STEPS_MAX, TAPS_RESERVE
 from dataplane.image import conntrack, dtypes
 from dataplane.image.image import Image
@@ -67,6 +68,7 @@ class State:
             "seen": np.zeros(SEEN, dtypes.SEEN),
             "counters": np.zeros(2 * rules, np.uint64),
             **_memory_arrays(self.image.memory),
+            **_set_arrays(self.image.arrays),
             "ip_ids": np.zeros(nodes, np.uint32),
             "tap_wanted": wanted,
             **_choice_arrays(self.choices),
@@ -139,6 +141,20 @@ def _memory_arrays(memory: MemoryRows) -> dict[str, NDArray[Any]]:
         "recent_stamps": np.zeros(max(memory.recent_stamps, 1), np.uint64),
         "hashlimit": np.zeros(max(memory.hashlimit, 1), dtypes.HASHLIMIT),
         "hashlimit_buckets": np.zeros(max(memory.hashlimit_buckets, 1), np.uint32),
+    }
+
+
+def _set_arrays(image: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    """Room for what packets add; memory that is not touched costs nothing."""
+    count, room = image["set_sizes"].tolist()
+    elements = np.zeros(max(count + room, 1), dtypes.SET_ELEMENT)
+    elements[:count] = image["set_elements"][:count]
+    return {
+        "set_elements": elements,
+        "set_buckets": np.zeros(_power_of_two(2 * len(elements)), np.int32),
+        "set_counts": np.zeros(len(image["sets"]), np.uint32),
+        "set_lengths": np.zeros(len(image["sets"]) * 2 * PREFIX_LENGTHS, np.uint32),
+        "set_used": np.array([count], np.uint32),
     }
 
 

@@ -12,6 +12,8 @@ from _fastpath.image import (
     TtlMode,
 )
 from dataplane.image.encode import ZERO, Pair, pair
+from dataplane.image.pools import Pools
+from dataplane.image.sets import target_words
 from dataplane.node.iptables import Option, Target
 
 Row = tuple[Pair, Pair, int, int, int, int, int]  # TARGET
@@ -37,10 +39,13 @@ REJECT_IPV6 = {
 }  # fmt: skip
 
 
-def target_row(target: Target, family: int) -> tuple[int, Row]:
+def target_row(target: Target, family: int, pools: Pools) -> tuple[int, Row]:
     """(TargetKind, row) of an extension or verdict; TARGET_UNKNOWN if it is not modelled."""
     options = {option.name: option for option in target.options}
     try:
+        if target.name == "SET":
+            words = target_words(target, pools)
+            return TargetKind.TARGET_SET, (ZERO, ZERO, words, 0, 0, 0, 0)
         if len(options) != len(target.options):
             raise ValueError("the same option twice")
         return TARGETS[target.name](options, family)

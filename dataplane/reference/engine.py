@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from _fastpath.reason import Reason
 from dataplane.errors import UsageError
+from dataplane.node.ipset_rows import Ipset
 from dataplane.node.state import Address, ConntrackEntry, NodeState
+from dataplane.reference import set_table
 from dataplane.reference.choice import Choices
 from dataplane.reference.conntrack_listing import listing, load
 from dataplane.reference.headers import header_refusal, refusal
@@ -79,6 +81,8 @@ class Engine:
         """
         self._check(entry)
         self.begin(time_ns)
+        for each in self.nodes.values():
+            each.sets.begin(time_ns)
         packet = Packet(frame, length)
         path = Path(self.topology, self.nodes, self.choices, time_ns, entry[0])
         before = _fields(packet)
@@ -131,6 +135,10 @@ class Engine:
     def conntrack(self, node: str, time_ns: int) -> list[ConntrackEntry]:
         """What `conntrack -L` would list at that time."""
         return listing(self.nodes[node].conntrack, time_ns, self.nodes[node].accounts)
+
+    def ipsets(self, node: str, time_ns: int) -> tuple[Ipset, ...] | None:
+        """What `ipset save` would print at that time."""
+        return set_table.listing(self.nodes[node].sets, time_ns)
 
     def counters(self, node: str) -> dict[tuple[int, str, str, int], tuple[int, int]]:
         """(family, table, chain, number): packets and bytes.  Number 0 is the policy."""

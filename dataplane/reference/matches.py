@@ -10,6 +10,7 @@ of the rule, and no further than the first that is false: `statistic` counts wha
     match_place         where the packet is, and whom its addresses belong to
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
+    sets                sets of addresses and ports
 """
 
 from enum import IntEnum
@@ -24,6 +25,7 @@ from dataplane.reference import (
     match_memory,
     match_packet,
     match_place,
+    sets,
 )
 from dataplane.reference.match_words import Answer, Options, Unmodelled, Where, flavour
 from dataplane.reference.packet import AUTHENTICATION, Packet
@@ -44,6 +46,7 @@ ANSWERS: dict[str, Answer] = {
     **match_extension.ANSWERS,
     **match_place.ANSWERS,
     **match_conntrack.ANSWERS,
+    **sets.ANSWERS,
 }
 
 

@@ -5,6 +5,7 @@ from dataplane.node.state import NodeState, Route, RoutingRule
 from dataplane.reference.conntrack_table import ConntrackTable
 from dataplane.reference.memory import HashlimitTable, RecentTable
 from dataplane.reference.tracking import tracks_connections, tracks_dccp, uses_match
+from dataplane.reference.set_table import Sets
 
 DEFAULT_RULES = (
     RoutingRule(0, "local"),
@@ -47,6 +48,7 @@ class Node:
             uses_match(rules, "connbytes") for rules in (state.iptables, state.ip6tables)
         )
         self.tracks_dccp = tracks_dccp(state.kernel)
+        self.sets = Sets(state.ipsets)
         self.conntrack = ConntrackTable()
         self.learned: dict[tuple[str, str], str] = {}  # (bridge, mac): port
         self.counters: dict[Rule, list[int]] = {}  # packets, bytes

@@ -7,9 +7,10 @@ from _fastpath.reason import Reason
 from _fastpath.trace import EventKind
 from dataplane.node.iptables import Option, Target
 from dataplane.node.state import Address
-from dataplane.reference import nat, target_edit
+from dataplane.reference import nat, sets, target_edit
 from dataplane.reference.conntrack_table import CtInfo
 from dataplane.reference.forwarding import select_address
+from dataplane.reference.match_words import Unmodelled
 from dataplane.reference.nat_range import mapped_address
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
@@ -169,6 +170,14 @@ def _value(options: Options, name: str) -> str:
     return options[name].values[0]
 
 
+def _set(place: Place, options: Options, packet: Packet) -> str:
+    try:
+        sets.apply(place, options, packet)
+    except Unmodelled:
+        raise unknown(Reason.TARGET_UNMODELLED) from None
+    return CONTINUE
+
+
 TARGETS: dict[str, Callable[[Place, Options, Packet], str]] = {
     "MARK": _mark,
     "CT": _ct,
@@ -180,4 +189,5 @@ TARGETS: dict[str, Callable[[Place, Options, Packet], str]] = {
     "NETMAP": _netmap,
     "NFQUEUE": _nfqueue,
     **target_edit.TARGETS,
+    "SET": _set,
 }

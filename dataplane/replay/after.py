@@ -16,6 +16,7 @@ from dataplane.image.image import Image
 from dataplane.image.state import State
 from dataplane.node.iptables import Ruleset
 from dataplane.node.state import ConntrackEntry, ConntrackTuple, NodeState
+from dataplane.replay.after_sets import ipsets
 
 SECOND_NS = 10**9
 Counts = dict[tuple[str, int, str, str, int], tuple[int, int]]
@@ -25,7 +26,9 @@ def states(image: Image, state: State, now_ns: int) -> dict[str, NodeState]:
     counts = counters(image, state)
     return {
         name: replace(
-            counted(before, counts), conntrack=tuple(connections(image, state, name, now_ns))
+            counted(before, counts),
+            conntrack=tuple(connections(image, state, name, now_ns)),
+            ipsets=ipsets(image, state, name, now_ns),
         )
         for name, before in image.states.items()
     }
