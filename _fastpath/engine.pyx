@@ -158,6 +158,7 @@ cdef class Engine:
         cdef const uint32_t[::1] classifier_rules = arrays["classifier_rules"]
         cdef const uint32_t[::1] words = arrays["words"]
         cdef const set_t[::1] sets = arrays["sets"]
+        cdef const set_element_t[::1] _ = arrays["set_elements"]    # its layout is compared
         self.image.nodes = &nodes[0]
         self.image.hooks = &hooks[0]
         self.image.rules = &rules[0]

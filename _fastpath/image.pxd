@@ -141,8 +141,8 @@ cpdef enum MatchKind:
     MATCH_TIME = 146        # words[a : a + 6]: dates, times of day, days; flag 1: contiguous
     # sets of addresses and ports
     MATCH_SET_FIRST = 180
-    MATCH_SET = 180         # a: set; b: dimension << 8 | source bits; c: words of the counters'
-                            # comparisons; d: SetMatchFlag
+    # a: set; b: dimension << 8 | source bits; c: words of the counters' comparisons
+    MATCH_SET = 180         # d: SetMatchFlag
 
 cpdef enum CtState:         # bits of -m conntrack --ctstate
     CTSTATE_INVALID = 1

@@ -3,7 +3,7 @@
 The `kadt` functions of ip_set_hash_*.c and ip_set_bitmap_*.c, v6.18.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
 from _fastpath.address cimport addr_is_zero, addr_t

@@ -5,13 +5,12 @@ All sets' elements are in one hash table, and elements of one set that are found
 place stand in their chain in the order in which they were added.
 """
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t
 
 from _fastpath.address cimport addr_equal, addr_t
 from _fastpath.image cimport (
     PART_IFACE,
     PART_MAC,
-    PART_NET,
     PREFIX_LENGTHS,
     SET_ADD,
     SET_ADD_EXIST,
@@ -29,7 +28,6 @@ from _fastpath.image cimport (
     SET_MAP_MARK,
     SET_MATCH_COUNTERS,
     SET_NOMATCH,
-    SET_PARTS,
     SET_RETURN_NOMATCH,
     SET_SKBINFO,
     SET_SKIP_COUNTERS,
@@ -99,12 +97,10 @@ cdef bint found_by(const set_element_t* a, const set_element_t* b) noexcept nogi
 
 
 cdef bint same_device(const set_element_t* element, const set_element_t* probe) noexcept nogil:
-    """hash_netiface4_data_equal.  No rule of iptables asks for bridge ports."""
+    """hash_netiface4_data_equal"""
     cdef const uint8_t* wanted = <const uint8_t*>element.name
     cdef const uint8_t* name = <const uint8_t*>probe.name
     cdef int i
-    if (element.flags ^ probe.flags) & ELEMENT_PHYSICAL:
-        return False
     for i in range(16):
         if wanted[i] == 0 and element.flags & ELEMENT_WILDCARD:
             return True
@@ -116,6 +112,9 @@ cdef bint same_device(const set_element_t* element, const set_element_t* probe) 
 cdef bint equal(const set_t* set, const set_element_t* element, const set_element_t* probe,
                 bint* several) noexcept nogil:
     if not found_by(element, probe):
+        return False
+    # The hash holds this too.  No rule of iptables asks for bridge ports.
+    if (element.flags ^ probe.flags) & ELEMENT_PHYSICAL:
         return False
     if set.parts[1] == PART_IFACE:
         several[0] = True

@@ -165,5 +165,5 @@ def test_a_set_that_is_not_there():
     rules = table("filter", "FORWARD -m set --match-set a src -j DROP")
     record = send(FastEngine({"n": node(rules)}), 17, fr.udp(CLIENT, 1, SERVER, 2))
     assert (record.verdict, record.reason) == (Verdict.UNKNOWN, Reason.MATCH_UNMODELLED)
-    with pytest.raises(TableError, match=r"^rules:5: no such set: 'a'"):
+    with pytest.raises(TableError, match=r"^rules:\d+: no such set: 'a'"):
         FastEngine({"n": node(rules, ipsets=())})

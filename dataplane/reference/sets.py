@@ -82,15 +82,15 @@ def _probe(live: LiveSet, question: Question) -> Probe:
 
 
 def _is_at(element: SetElement, wanted: SetElement) -> bool:
-    """All is equal but names, which net,iface compares by itself."""
-    return replace(
-        element, device=None, is_physical=False, is_wildcard=False
-    ) == replace(wanted, device=None)  # fmt: skip
+    """All is equal but the device, which net,iface compares by itself.  No rule asks for
+    bridge ports."""
+    unnamed = replace(element, device=None, is_wildcard=False)
+    return unnamed == replace(wanted, device=None)
 
 
 def _is_device(element: SetElement, name: str | None) -> bool:
-    if element.device is None or element.is_physical:  # no rule asks for bridge ports
-        return element.device is None
+    if element.device is None:
+        return True
     if element.is_wildcard:
         return (name or "").startswith(element.device)
     return element.device == name
