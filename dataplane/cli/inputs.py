@@ -27,7 +27,11 @@ class Inputs(NamedTuple):
 
 
 def read(
-    files: Sequence[str], folders: Sequence[str], proxy_mode: str | None, warn: Warn
+    files: Sequence[str],
+    folders: Sequence[str],
+    proxy_mode: str | None,
+    warn: Warn,
+    is_lenient: bool = False,
 ) -> Inputs:
     """Nodes of manifests, those of `NAME=FOLDER` in their place or beside them.
 
@@ -39,7 +43,7 @@ def read(
     nodes = program(cluster, proxy_mode=proxy_mode, warn=warn) if cluster else {}
     for folder in folders:
         name, path = _node_option(folder)
-        nodes[name] = read_node(name, path, warn)
+        nodes[name] = read_node(name, path, warn, is_lenient)
     return Inputs(nodes, cluster)
 
 

@@ -23,6 +23,12 @@ NODES = click.option(
     metavar="NAME=FOLDER…",
     help="A node as its own tools dumped it; takes the place of the one made from manifests.",
 )
+LENIENT = click.option(
+    "--lenient",
+    "is_lenient",
+    is_flag=True,
+    help="Rules of a node's folder that cannot be read are told, and their outcome is unknown.",
+)
 PROXY_MODE = click.option(
     "--proxy-mode",
     metavar="MODE",

@@ -21,19 +21,21 @@ from dataplane.node.state import NodeState
     help="Only this node; with a folder, the node as its own tools dumped it.",
 )
 @click.option("-o", "--output", "folder", metavar="DIR", help="Write DIR/NODE/iptables-save, ….")
+@options.LENIENT
 @options.PROXY_MODE
 @options.QUIET
 def command(
     files: tuple[str, ...],
     nodes: tuple[str, ...],
     folder: str | None,
+    is_lenient: bool,
     proxy_mode: str | None,
     is_quiet: bool,
 ) -> None:
     """Print what the nodes of a cluster are programmed with, as each node's own tools would."""
     dumped = [node for node in nodes if "=" in node]
     named = [node for node in nodes if "=" not in node]
-    found = inputs.read(files, dumped, proxy_mode, output.warner(is_quiet)).nodes
+    found = inputs.read(files, dumped, proxy_mode, output.warner(is_quiet), is_lenient).nodes
     chosen = _chosen(found, named)
     if folder is None:
         write = output.text_writer()

@@ -32,6 +32,7 @@ from dataplane.trace.summary import summary
 @options.CHOOSE
 @options.SEED
 @options.ENGINE
+@options.LENIENT
 @options.PROXY_MODE
 @click.option("-q", "--quiet", "is_quiet", is_flag=True, help="The summary only, and no notes.")
 def command(
@@ -49,6 +50,7 @@ def command(
     choice_file: str | None,
     seed: int,
     engine: str,
+    is_lenient: bool,
     proxy_mode: str | None,
     is_quiet: bool,
 ) -> int:
@@ -59,7 +61,7 @@ def command(
     dataplane replay --node node-a=dump/a --node node-b=dump/b -r client.pcap -o jsonl
     """
     warn = output.warner(is_quiet)
-    given = inputs.read(files, folders, proxy_mode, warn)
+    given = inputs.read(files, folders, proxy_mode, warn, is_lenient)
     chosen = Options(
         seed=seed,
         choices=choose.read(choice_file, given.nodes) if choice_file else {},

@@ -30,6 +30,7 @@ from dataplane.trace.text import text
 @options.CLIENTS
 @options.CHOOSE
 @options.SEED
+@options.LENIENT
 @options.PROXY_MODE
 @options.QUIET
 @click.argument("words", nargs=-1, metavar="[FROM TO | NUMBER]")
@@ -44,6 +45,7 @@ def command(
     clients: tuple[str, ...],
     choice_file: str | None,
     seed: int,
+    is_lenient: bool,
     proxy_mode: str | None,
     is_quiet: bool,
     words: tuple[str, ...],
@@ -58,7 +60,7 @@ def command(
     port it is a ping.  NUMBER counts as tcpdump and Wireshark do.
     """
     warn = output.warner(is_quiet)
-    given = inputs.read(files, folders, proxy_mode, warn)
+    given = inputs.read(files, folders, proxy_mode, warn, is_lenient)
     frames, index = _frames(given, capture, words)
     if not with_reply and not is_whole:
         frames = _up_to(frames, index)

@@ -15,7 +15,7 @@ from dataplane.image.matches import match_rows
 from dataplane.image.pools import Pools
 from dataplane.image.targets import EMPTY, VERDICTS, target_row
 from dataplane.image.targets import Row as TargetRow
-from dataplane.node.iptables import Chain, Rule, Ruleset, Table, Target
+from dataplane.node.iptables import Chain, Prefix, Rule, Ruleset, Table, Target
 
 
 class RuleName(NamedTuple):
@@ -99,8 +99,8 @@ def _rule_row(
         tables.matches += match_rows(match, tables.pools, label.family)
     match_count = len(tables.matches) - match_start
     kind, target, jump = _target(tables, rule.target, label.family, start)
-    src, src_mask = encode.network_pair(rule.src.network) if rule.src else (encode.ZERO,) * 2
-    dst, dst_mask = encode.network_pair(rule.dst.network) if rule.dst else (encode.ZERO,) * 2
+    src, src_mask = _prefix(rule.src)
+    dst, dst_mask = _prefix(rule.dst)
     return (
         src, src_mask, dst, dst_mask, _identity(label),
         _interface(tables, rule.in_interface.name if rule.in_interface else None),
@@ -112,10 +112,17 @@ def _rule_row(
     )  # fmt: skip
 
 
+<<<<<<< HEAD
 def _cut_headers(tables: RuleTables, label: RuleName) -> int:
     """Nftables passes over what it cannot read; ip6_tables drops it."""
     is_legacy = label.family == 6 and tables.pools.flavour != "nft"
     return RuleInvert.DROPS_CUT_HEADERS if is_legacy else 0
+=======
+def _prefix(prefix: Prefix | None) -> tuple[encode.Pair, encode.Pair]:
+    if prefix is None:
+        return encode.ZERO, encode.ZERO
+    return encode.pair(prefix.network.network_address), encode.pair(prefix.netmask)
+>>>>>>> 0d2c57d (Dumps as people paste them: prompts, two saves, odd masks, --lenient; every extension's normal form asked of iptables)
 
 
 def _inversions(rule: Rule) -> int:

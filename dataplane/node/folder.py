@@ -47,10 +47,11 @@ KERNEL_RELEASE = "kernel.osrelease"  # the sysctl that holds NodeState.kernel
 NOT_MODELLED = ("ipvsadm-save",)
 
 
-def read_node(name: str, path: str | Path, warn: Warn) -> NodeState:
+def read_node(name: str, path: str | Path, warn: Warn, lenient: bool = False) -> NodeState:
     """The node whose tools wrote the files of the folder `path`.
 
     warn    told of what is left out or suspicious
+    lenient iptables rules that cannot be read are told, and stay as rules of unknown outcome
     raises  UsageError where there is no such folder; ParseError of its files
     """
     folder = Path(path)
@@ -63,7 +64,7 @@ def read_node(name: str, path: str | Path, warn: Warn) -> NodeState:
     for file in NOT_MODELLED:
         if (folder / file).is_file() and _read(folder / file).strip():
             warn(f"{folder / file}: not modelled yet, left out")
-    return _node(name, folder, texts, warn)
+    return _node(name, folder, texts, warn, lenient)
 
 
 def _read(path: Path) -> str:
@@ -74,7 +75,7 @@ def _read(path: Path) -> str:
         raise UsageError(f"cannot read: {error.strerror}", Source(str(path), 0)) from None
 
 
-def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn) -> NodeState:
+def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn, lenient: bool) -> NodeState:
     def at(file: str) -> tuple[str, str]:
         return texts.get(file, ""), str(folder / file)
 
@@ -91,8 +92,8 @@ def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn) -> NodeSta
         rules=rules.parse(*at("rules.json")) + rules.parse(*at("rules6.json"), family=6),
         neighbours=neighbours.parse(*at("neighbours.json")),
         fdb=fdb.parse(*at("fdb.json")),
-        iptables=iptables.parse(*at("iptables-save"), family=4, warn=warn),
-        ip6tables=iptables.parse(*at("ip6tables-save"), family=6, warn=warn),
+        iptables=iptables.parse(*at("iptables-save"), family=4, warn=warn, lenient=lenient),
+        ip6tables=iptables.parse(*at("ip6tables-save"), family=6, warn=warn, lenient=lenient),
         ipsets=(ipset.parse(*at("ipset-save"), warn=warn) if "ipset-save" in texts else None),
         sysctls=sysctls,
         conntrack=conntrack.parse(*at("conntrack")),

@@ -12,6 +12,7 @@ from dataplane.node.iptables_header import abbreviated
 from dataplane.node.iptables_options import ALIASES, MATCHES, PROTOCOL_MATCHES, TEXT
 from dataplane.node.iptables_rules import Option
 
+LOST = ("--to-destination", "--to-source")
 Find = Callable[[Extension, str], tuple[str, int] | None]
 
 
@@ -45,7 +46,9 @@ def _read_known(
     if len(values) < count or (name not in TEXT and any(v[:2] == "--" for v in values)):
         # `--to-destination  --random …` is what an old iptables-save prints for a revision of
         # the kernel's that it does not know: the value is lost, and cannot be guessed.
-        raise ValueError(f"{name} has no value" if count == 1 else f"{name} takes {count} values")
+        lost = " (an iptables-save older than the kernel loses it)" if name in LOST else ""
+        expected = f"{name} has no value{lost}" if count == 1 else f"{name} takes {count} values"
+        raise ValueError(expected)
     extension.options.append(Option(name, values, negated))
     return at + 1 + count
 

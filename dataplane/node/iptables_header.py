@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataplane.node.iptables_draft import Draft, Extension
 from dataplane.node.iptables_options import MATCH_ALIASES, MATCHES, TARGETS
 from dataplane.node.iptables_rules import Interface, Prefix, Protocol
-from dataplane.node.iptables_values import parse_interface, parse_network, parse_protocol
+from dataplane.node.iptables_values import parse_interface, parse_masked, parse_protocol
 
 Reader = Callable[[Draft, int, bool], int]
 
@@ -60,14 +60,14 @@ def _prefixes(draft: Draft, text: str, option: str, negated: bool) -> list[Prefi
 
 def _prefix(draft: Draft, text: str, option: str, negated: bool) -> Prefix | None:
     try:
-        network = parse_network(text)
+        network, mask = parse_masked(text)
     except ValueError as error:
         raise _bad(text, option, error) from None
     if draft.family and network.version != draft.family:
         raise ValueError(f"bad value {text!r} for {option}: IPv{draft.family} was expected")
     if network.prefixlen == 0 and not negated:
         return None  # matches everything, and iptables-save does not print it
-    return Prefix(network, negated)
+    return Prefix(network, negated, mask)
 
 
 def _read_in_interface(draft: Draft, at: int, negated: bool) -> int:

@@ -1,9 +1,10 @@
 """Tables to lines, letter for letter as iptables-save prints them (but for dates)."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
 
 from dataplane.node.iptables_options import ALWAYS_QUOTED, SAVED_AS_STRING
-from dataplane.node.iptables_rules import Chain, Option, Rule, Ruleset, Table
+from dataplane.node.iptables_rules import Chain, Option, Prefix, Rule, Ruleset, Table
 from dataplane.node.iptables_values import network_text
 from dataplane.node.iptables_words import always_quoted, as_it_stands, save_string
 from dataplane.node.protocols import protocol_name
@@ -35,6 +36,8 @@ def _chain_line(chain: Chain) -> str:
 def render_rule(chain: str, rule: Rule, counters: bool = False) -> str:
     """One `-A` line, without its end of line."""
     words = [f"[{rule.packets}:{rule.bytes}]"] if counters else []
+    if rule.unread is not None:
+        return " ".join([*words, "-A", chain, rule.unread])
     words += ["-A", chain, *_header(rule)]
     for match in rule.matches:
         words += ["-m", match.name, *_options(match.name, match.options)]
@@ -48,7 +51,7 @@ def _header(rule: Rule) -> list[str]:
     words: list[str] = []
     for letter, prefix in (("-s", rule.src), ("-d", rule.dst)):
         if prefix:
-            words += _negatable(prefix.negated, letter, network_text(prefix.network))
+            words += _negatable(prefix.negated, letter, _prefix(prefix))
     for letter, interface in (("-i", rule.in_interface), ("-o", rule.out_interface)):
         if interface:
             words += _negatable(interface.negated, letter, as_it_stands(interface.name))
@@ -57,6 +60,14 @@ def _header(rule: Rule) -> list[str]:
     if rule.fragment is not None:
         words += ["-f"] if rule.fragment else ["!", "-f"]
     return words
+
+
+def _prefix(prefix: Prefix) -> str:
+    text = network_text(prefix.network)
+    if prefix.mask is None:
+        return text
+    kind = IPv4Address if prefix.network.version == 4 else IPv6Address
+    return f"{text.rpartition('/')[0]}/{kind(prefix.mask)}"
 
 
 def _negatable(negated: bool, option: str, value: str) -> list[str]:

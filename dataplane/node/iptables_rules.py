@@ -34,10 +34,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Prefix:
-    """`-s` or `-d`.  Masks that are not a prefix (10.0.0.0/255.0.255.0) are refused."""
+    """`-s` or `-d`."""
 
     network: IPv4Network | IPv6Network
     negated: bool = False
+    mask: int | None = None  # one that is no prefix, 255.0.255.0; `network` is one address then
+
+    @property
+    def netmask(self) -> int:
+        """The bits of an address that are compared."""
+        return int(self.network.netmask) if self.mask is None else self.mask
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Rule:
     packets: int = field(default=0, compare=False)
     bytes: int = field(default=0, compare=False)
     source: Source = field(default=NOWHERE, compare=False)
+    unread: str | None = None  # the words of a rule that could not be read: --lenient
 
 
 @dataclass(frozen=True)

@@ -4,56 +4,19 @@ Each function raises ValueError saying what was expected.
 """
 
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import (
+    AddressValueError,
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+)
 
 from dataplane.node.protocols import PROTOCOL_NUMBERS
+from dataplane.node.services import SERVICES
 
 INTERFACE_BYTES = 15  # IFNAMSIZ - 1
-
-# The names of /etc/services that rule sets use.
-SERVICES = {
-    "ftp-data": 20,
-    "ftp": 21,
-    "ssh": 22,
-    "telnet": 23,
-    "smtp": 25,
-    "domain": 53,
-    "bootps": 67,
-    "bootpc": 68,
-    "tftp": 69,
-    "http": 80,
-    "www": 80,
-    "kerberos": 88,
-    "pop3": 110,
-    "sunrpc": 111,
-    "ntp": 123,
-    "netbios-ns": 137,
-    "netbios-dgm": 138,
-    "netbios-ssn": 139,
-    "imap2": 143,
-    "imap": 143,
-    "snmp": 161,
-    "snmp-trap": 162,
-    "bgp": 179,
-    "ldap": 389,
-    "https": 443,
-    "microsoft-ds": 445,
-    "isakmp": 500,
-    "syslog": 514,
-    "submission": 587,
-    "ldaps": 636,
-    "imaps": 993,
-    "pop3s": 995,
-    "openvpn": 1194,
-    "nfs": 2049,
-    "mysql": 3306,
-    "ms-wbt-server": 3389,
-    "ipsec-nat-t": 4500,
-    "sip": 5060,
-    "mdns": 5353,
-    "postgresql": 5432,
-    "http-alt": 8080,
-}
 
 
 def parse_protocol(text: str) -> int:
@@ -82,6 +45,28 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
         return _network4(address, mask)
     except AddressValueError:
         raise ValueError("an IP address with an optional /prefix was expected") from None
+
+
+def parse_masked(text: str) -> tuple[IPv4Network | IPv6Network, int | None]:
+    """A network; or an address and a mask that is no prefix, such as 255.0.255.0."""
+    address, _, written = text.partition("/")
+    mask = _odd_mask(written)
+    if mask is None:
+        return parse_network(text), None
+    exact = parse_network(address)
+    if exact.version != (6 if ":" in written else 4):
+        raise ValueError("an address and a mask of one family were expected")
+    return type(exact)(int(exact.network_address) & mask), mask
+
+
+def _odd_mask(text: str) -> int | None:
+    try:
+        mask = int(ip_address(text))
+    except ValueError:
+        return None
+    width = 128 if ":" in text else 32
+    ones = mask.bit_count()
+    return None if mask == (1 << width) - (1 << (width - ones)) else mask
 
 
 def _network4(address: str, mask: str) -> IPv4Network:

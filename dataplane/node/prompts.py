@@ -4,7 +4,7 @@ import re
 
 # `root@node-a:~# iptables-save`, `[root@node-a ~]# …`, `$ …`, `bash-5.1$ exit`, `sh-4.2#`
 PROMPT = re.compile(
-    r"(\[[^\]\s]+@[^\]]*\]|[\w.-]+@[\w.-]+(:[^\s#$]*)?|(ba|z|k)?sh-[\w.]+)\s*[#$%>](\s|\Z)|[$%>]\s"
+    r"(\[[^\]\s]+@[^\]]*\]|[\w.-]+@[\w.-]+(:[^\s#$]*)?|(ba|z|k)?sh-[\w.]+)\s*[#$%>](\s|\Z)|[$%>](\s|\Z)"
 )
 COMMAND = re.compile(
     r"(sudo\s+)?(ip6?tables(-legacy|-nft)?-save|ipset\s+(save|list)|conntrack\s+-L|sysctl\s+-a)\b"

@@ -4,19 +4,24 @@ import re
 from collections.abc import Mapping
 
 from dataplane.errors import ParseError, Source
+from dataplane.node.prompts import is_prompt
 
+COMPLAINTS = ("sysctl: ", "error: ")  # of procps and busybox, and of procps before 3.2.8
 NAME = re.compile(r"\w\S*\Z")
 
 
 def parse(text: str, path: str) -> dict[str, str]:
     """Dotted name to value, its inner space made single blanks; the last of a name counts.
 
-    `sysctl: …` lines, which sysctl writes about what it may not read, are passed over.
+    Lines that sysctl writes about what it may not read are passed over, and a terminal's
+    prompts.
     """
     settings: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         line = line.strip()
-        if not line or line[0] in "#;" or line.startswith("sysctl: "):
+        if is_prompt(line):
+            continue
+        if not line or line[0] in "#;" or line.startswith(COMPLAINTS):
             continue
         name, equals, value = line.partition("=")
         name = name.strip().removeprefix("-")

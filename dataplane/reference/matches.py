@@ -17,6 +17,7 @@ from enum import IntEnum
 
 from _fastpath.reason import Reason
 from dataplane.node.iptables import Interface, Prefix, Rule
+from dataplane.node.state import Address
 from dataplane.reference import (
     match_bytes,
     match_conntrack,
@@ -104,6 +105,7 @@ def _matches_header(place: Place, rule: Rule, packet: Packet) -> bool:
     )
 
 
+<<<<<<< HEAD
 def _matches_protocol(place: Place, rule: Rule, packet: Packet) -> bool:
     if rule.protocol is None or rule.protocol.number == 0:
         return True
@@ -119,6 +121,14 @@ def _matches_protocol(place: Place, rule: Rule, packet: Packet) -> bool:
 
 def _matches_prefix(prefix: Prefix | None, address: object) -> bool:
     return prefix is None or (address in prefix.network) != prefix.negated
+=======
+def _matches_prefix(prefix: Prefix | None, address: Address) -> bool:
+    if prefix is None:
+        return True
+    wanted = prefix.network.network_address
+    is_in = address.version == wanted.version and int(address) & prefix.netmask == int(wanted)
+    return is_in != prefix.negated
+>>>>>>> 0d2c57d (Dumps as people paste them: prompts, two saves, odd masks, --lenient; every extension's normal form asked of iptables)
 
 
 def _matches_interface(interface: Interface | None, device: str | None) -> bool:
