@@ -173,6 +173,8 @@ cdef class Engine:
         self.image.pattern_keys = &pattern_keys[0]
         self.image.classifier_rules = &classifier_rules[0]
         self.image.words = &words[0]
+        cdef const uint32_t[::1] sizes = arrays["set_sizes"]
+        assert sizes.shape[0] == 2
         self.image.sets = &sets[0]
         self.image.node_count = <uint32_t>nodes.shape[0]
         self.image.rule_count = <uint32_t>rules.shape[0]
@@ -257,11 +259,13 @@ cdef class Engine:
         cdef set_element_t[::1] elements = arrays["set_elements"]
         cdef int32_t[::1] buckets = arrays["set_buckets"]
         cdef uint32_t[::1] counts = arrays["set_counts"]
+        cdef uint8_t[::1] uncertain = arrays["set_uncertain"]
         cdef uint32_t[::1] lengths = arrays["set_lengths"]
         cdef uint32_t[::1] used = arrays["set_used"]
         self.state.set_elements = &elements[0]
         self.state.set_buckets = &buckets[0]
         self.state.set_counts = &counts[0]
+        self.state.set_uncertain = &uncertain[0]
         self.state.set_lengths = &lengths[0]
         self.state.set_element_max = <uint32_t>elements.shape[0]
         self.state.set_bucket_mask = <uint32_t>buckets.shape[0] - 1

@@ -507,6 +507,8 @@ cpdef enum SetFlag:
     SET_FORCEADD = 8
     SET_NOMATCH = 16        # a type that may have elements with nomatch
     SET_REFUSES_ZERO = 32   # hash:ip, hash:mac
+    SET_LEARNS = 64         # MAC addresses: bitmap:ip,mac, or a list with one
+    SET_CHANGES = 128       # a look-up counts or learns, here or in a member
 
 cpdef enum SetMatchFlag:    # of MATCH_SET's d
     SET_RETURN_NOMATCH = 1

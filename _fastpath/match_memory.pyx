@@ -12,6 +12,7 @@ from _fastpath.image cimport (
     MATCH_LIMIT_NFT,
     MATCH_QUOTA,
     MATCH_RECENT,
+    MATCH_SET,
     MATCH_STATISTIC_NTH,
     MATCH_STATISTIC_RANDOM,
     MATCH_TIME,
@@ -22,6 +23,7 @@ from _fastpath.match_recent cimport recent_match
 from _fastpath.match_time cimport time_match
 from _fastpath.matches cimport NO, UNDECIDED, YES
 from _fastpath.packet cimport packet_t
+from _fastpath.sets cimport set_is_kept_out
 from _fastpath.state cimport memory_t, tuple_t
 from _fastpath.trace cimport EVENT_DRAW, trace_value
 
@@ -124,6 +126,8 @@ cdef bint is_kept_out(walk_t* walk, const match_t* match) noexcept nogil:
     if remembers(match):
         walk.state.memory[match.c].is_uncertain = 1
         return True
+    if match.kind == MATCH_SET:
+        return set_is_kept_out(walk, match)
     return match.kind == MATCH_STATISTIC_RANDOM     # a value fed in would be used up
 
 

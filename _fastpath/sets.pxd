@@ -6,6 +6,9 @@ from _fastpath.state cimport set_element_t, state_t, walk_t
 
 # Matched
 cdef int set_match(walk_t* walk, const match_t* match) noexcept nogil
+# A packet may or may not meet this match: True if it must not be asked then, since it would
+# count or learn.  From then on it is not known what it would say of that.
+cdef bint set_is_kept_out(walk_t* walk, const match_t* match) noexcept nogil
 # -1: on with the next rule; else WalkVerdict, and `walk.reason` says why.
 cdef int set_target(walk_t* walk, const target_t* target) noexcept nogil
 # The first packet's time: from it on, the timeouts that the image gives run.

@@ -16,6 +16,7 @@ from _fastpath.image cimport (
     SET_ADD_EXIST,
     SET_ADD_TIMEOUT,
     SET_BITMAP,
+    SET_CHANGES,
     SET_COUNTER_EQ,
     SET_COUNTER_GT,
     SET_COUNTER_LT,
@@ -23,6 +24,7 @@ from _fastpath.image cimport (
     SET_COUNTERS,
     SET_DEL,
     SET_FORCEADD,
+    SET_LEARNS,
     SET_LIST,
     SET_MAP,
     SET_MAP_MARK,
@@ -387,6 +389,28 @@ cdef int test(walk_t* walk, uint32_t index, question_t* question) noexcept nogil
     return ABSENT
 
 
+cdef bint is_uncertain(const walk_t* walk, uint32_t index) noexcept nogil:
+    cdef const set_t* set = &walk.image.sets[index]
+    cdef uint32_t i
+    if walk.state.set_uncertain[index]:
+        return True
+    for i in range(set.member_start, set.member_start + set.member_count):
+        if walk.state.set_uncertain[walk.state.set_elements[i].mark]:
+            return True
+    return False
+
+
+cdef bint set_is_kept_out(walk_t* walk, const match_t* match) noexcept nogil:
+    cdef const set_t* set = &walk.image.sets[match.a]
+    cdef uint32_t i
+    if not set.flags & SET_CHANGES:
+        return False
+    walk.state.set_uncertain[match.a] = 1
+    for i in range(set.member_start, set.member_start + set.member_count):
+        walk.state.set_uncertain[walk.state.set_elements[i].mark] = 1
+    return True
+
+
 cdef int set_match(walk_t* walk, const match_t* match) noexcept nogil:
     """xt_set.c, set_match_v4"""
     cdef question_t question
@@ -396,6 +420,9 @@ cdef int set_match(walk_t* walk, const match_t* match) noexcept nogil:
     question.flags = match.d
     question.counters = walk.image.words + match.c
     question.skbmark = question.skbmark_mask = 0
+    if ((match.d & SET_MATCH_COUNTERS or walk.image.sets[match.a].flags & SET_LEARNS)
+            and is_uncertain(walk, match.a)):
+        return UNDECIDED
     outcome = test(walk, match.a, &question)
     if outcome == UNCERTAIN:
         return UNDECIDED
@@ -520,6 +547,8 @@ cdef int change(walk_t* walk, uint32_t index, const uint32_t* words, bint adds) 
     cdef set_element_t* member
     cdef uint32_t i
     cdef int outcome
+    if set.flags & SET_LEARNS and is_uncertain(walk, index):
+        return UNDECIDED
     if set.kind != SET_LIST:
         return add_simple(walk, index, words) if adds else delete_simple(walk, index, words)
     for i in range(set.member_start, set.member_start + set.member_count):
@@ -543,6 +572,9 @@ cdef int map_mark(walk_t* walk, const uint32_t* words) noexcept nogil:
     question.flags = 0
     question.counters = words
     question.skbmark = question.skbmark_mask = 0
+    if (walk.image.sets[words[SET_MAP] - 1].flags & SET_LEARNS
+            and is_uncertain(walk, words[SET_MAP] - 1)):
+        return UNDECIDED
     outcome = test(walk, words[SET_MAP] - 1, &question)
     if outcome == PRESENT and words[SET_MAP_MARK]:
         mark = (walk.packet.mark & ~question.skbmark_mask) ^ question.skbmark

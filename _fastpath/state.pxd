@@ -228,6 +228,7 @@ cdef struct state_t:
     # sets
     set_element_t* set_elements     # lists' members first, in order: see set_t.member_start
     int32_t* set_buckets            # index + 1; 0 = empty
+    uint8_t* set_uncertain          # (sets,) what a look-up changed is not known
     uint32_t* set_counts            # (sets,) elements of each
     uint32_t* set_lengths           # (sets, 2, PREFIX_LENGTHS): how many elements have one
     uint32_t* set_used              # (1,) rows from here on were never in use

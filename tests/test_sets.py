@@ -27,12 +27,14 @@ COUNTED = ("", "", "", "! --update-counters", "! --update-subcounters", "--retur
 
 
 @st.composite
-def set_rules(draw, names):
+def set_rules(draw, names, has_unknown=False):
     name, sides = draw(st.sampled_from(names)), draw(st.sampled_from(SIDES))
     kind = draw(st.sampled_from(("match", "match", "match", "add", "del", "map")))
+    unknown = "-m realm --realm 5 " if has_unknown and draw(st.booleans()) else ""
     if kind == "match":
         words = draw(st.sampled_from(("", "! "))), draw(st.sampled_from(COUNTED))
-        return f"FORWARD -m set {words[0]}--match-set {name} {sides} {words[1]}"
+        target = draw(st.sampled_from(("", "", " -j ACCEPT"))) if has_unknown else ""
+        return f"FORWARD {unknown}-m set {words[0]}--match-set {name} {sides} {words[1]}{target}"
     extra = ""
     if kind == "add":
         extra = draw(st.sampled_from(("", " --exist", " --timeout 5", " --exist --timeout 0")))
@@ -57,7 +59,7 @@ def packets(draw):
 def scenarios(draw):
     sets = draw(ipsets().filter(len))
     names = [found.name for found in sets]
-    lines = draw(st.lists(set_rules(names), min_size=1, max_size=5))
+    lines = draw(st.lists(set_rules(names, draw(st.booleans())), min_size=1, max_size=5))
     traffic = draw(st.lists(packets(), min_size=1, max_size=5))
     return sets, table("filter", *lines), traffic
 

@@ -30,6 +30,7 @@ PARTS = {
     "mac": SetPart.PART_MAC, "mark": SetPart.PART_MARK, "iface": SetPart.PART_IFACE,
     "set": SetPart.PART_NONE,
 }  # fmt: skip
+CHANGING = SetFlag.SET_LEARNS | SetFlag.SET_CHANGES
 FLAGS = {
     "timeout": SetFlag.SET_TIMEOUT,
     "counters": SetFlag.SET_COUNTERS,
@@ -51,17 +52,21 @@ def add_sets(tables: SetTables, node: str, sets: tuple[Ipset, ...] | None) -> di
     if sets is None:
         return None
     index = {found.name: len(tables.rows) + at for at, found in enumerate(sets)}
+    flags = {found.name: _flags(found) for found in sets}
     for found in sets:
         start = len(tables.elements)
         owner = index[found.name]
         tables.elements += [_element_row(found, entry, owner, index) for entry in found.entries]
-        tables.rows.append(_set_row(found, start))
+        bits = flags[found.name]
+        for entry in found.entries if found.type == "list:set" else ():
+            bits |= flags[entry.element.set_name or ""] & CHANGING
+        tables.rows.append(_set_row(found, start, bits))
         tables.names.append((node, found.name))
         tables.room = min(tables.room + int(found.option("maxelem") or MAXELEM), ROOM_MAX)
     return index
 
 
-def _set_row(found: Ipset, start: int) -> tuple[object, ...]:
+def _set_row(found: Ipset, start: int, flags: int) -> tuple[object, ...]:
     masks = masks_of(found.type, found.family, found.options)
     first, last = masks.bounds if "range" in dict(found.options) else (0, 0)
     is_list = found.type == "list:set"
@@ -73,14 +78,16 @@ def _set_row(found: Ipset, start: int) -> tuple[object, ...]:
         encode.pair(masks.address), masks.mark, int(found.option("maxelem") or MAXELEM),
         int(found.option("timeout") or 0), first, last, start,
         len(found.entries) if is_list else 0, tuple(parts + [0] * (4 - len(parts))),
-        int(KINDS[found.type.partition(":")[0]]), family, len(parts), _flags(found),
+        int(KINDS[found.type.partition(":")[0]]), family, len(parts), flags,
     )  # fmt: skip
 
 
 def _flags(found: Ipset) -> int:
     bits = sum(int(bit) for word, bit in FLAGS.items() if found.option(word) is not None)
     bits |= SetFlag.SET_NOMATCH if TYPES[found.type].has_nomatch else 0
-    return bits | (SetFlag.SET_REFUSES_ZERO if found.type == "hash:ip" else 0)
+    bits |= SetFlag.SET_REFUSES_ZERO if found.type == "hash:ip" else 0
+    bits |= CHANGING if found.type == "bitmap:ip,mac" else 0
+    return bits | (SetFlag.SET_CHANGES if bits & SetFlag.SET_COUNTERS else 0)
 
 
 def _element_row(

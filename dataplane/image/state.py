@@ -153,6 +153,7 @@ def _set_arrays(image: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         "set_elements": elements,
         "set_buckets": np.zeros(_power_of_two(2 * len(elements)), np.int32),
         "set_counts": np.zeros(len(image["sets"]), np.uint32),
+        "set_uncertain": np.zeros(len(image["sets"]), np.uint8),
         "set_lengths": np.zeros(len(image["sets"]) * 2 * PREFIX_LENGTHS, np.uint32),
         "set_used": np.array([count], np.uint32),
     }

@@ -92,6 +92,8 @@ def _keep_out(place: Place, where: Where, rule: Rule) -> None:
     match = rule.matches[where.at]
     if match.name in match_memory.ANSWERS:
         match_memory.keep_out(place, where, match)
+    elif match.name == "set":
+        sets.keep_out(place, match.options)
 
 
 def _matches_header(place: Place, rule: Rule, packet: Packet) -> bool:

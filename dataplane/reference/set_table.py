@@ -20,6 +20,7 @@ class LiveEntry:
 class LiveSet:
     ipset: Ipset
     entries: list[LiveEntry] = field(default_factory=list)
+    is_uncertain: bool = False  # a look-up that may have been: what it changed is not known
 
     @property
     def has_timeout(self) -> bool:

@@ -226,6 +226,32 @@ def _test(sets: Sets, live: LiveSet, question: Question) -> bool:
     return False
 
 
+def _with_members(sets: Sets, live: LiveSet) -> list[LiveSet]:
+    names = [entry.entry.element.set_name for entry in live.entries]
+    return [live, *(_named(sets, name) for name in names if name is not None)]
+
+
+def _check_learned(sets: Sets, live: LiveSet) -> None:
+    """What is not known to have been learned decides nothing."""
+    found = _with_members(sets, live)
+    if any(each.learns_mac for each in found) and any(each.is_uncertain for each in found):
+        raise Unmodelled
+
+
+def keep_out(place: Place, options: Options) -> None:
+    """A packet may or may not meet this match, which would count or learn.
+
+    raises  Unmodelled if it would
+    """
+    name = next(option.values[0] for option in options if option.name == "--match-set")
+    sets = place.node.sets
+    found = _with_members(sets, _named(sets, name))
+    if any(s.learns_mac or s.ipset.option("counters") is not None for s in found):
+        for each in found:
+            each.is_uncertain = True
+        raise Unmodelled
+
+
 def _matches(place: Place, options: Options, packet: Packet) -> bool:
     """xt_set.c, set_match_v4"""
     sets, wanted = place.node.sets, None
@@ -243,7 +269,11 @@ def _matches(place: Place, options: Options, packet: Packet) -> bool:
             question.comparisons += (option,)
     assert wanted is not None
     question.sides = wanted.values[1].split(",")
-    return _test(sets, _named(sets, wanted.values[0]), question) != wanted.negated
+    live = _named(sets, wanted.values[0])
+    _check_learned(sets, live)
+    if question.comparisons and any(each.is_uncertain for each in _with_members(sets, live)):
+        raise Unmodelled
+    return _test(sets, live, question) != wanted.negated
 
 
 # The SET target.
@@ -315,6 +345,7 @@ def _first_that_takes(
     sets: Sets, live: LiveSet, question: Question, change: Callable[[LiveSet], bool]
 ) -> None:
     """ip_set_add, ip_set_del; of a list, its first member that takes it."""
+    _check_learned(sets, live)
     if live.ipset.type != "list:set":
         change(live)
         return
@@ -349,6 +380,7 @@ def apply(place: Place, options: dict[str, Option], packet: Packet) -> None:
     if "--map-set" in options:
         name, sides = options["--map-set"].values
         mapped = Question(place, packet, sides.split(","))
+        _check_learned(sets, _named(sets, name))
         if _test(sets, _named(sets, name), mapped) and "--map-mark" in options:
             before = packet.mark
             packet.mark = before & ~mapped.skbmark[1] ^ mapped.skbmark[0]
