@@ -207,7 +207,8 @@ def _keep_unread(command: "_Command", line: str) -> None:
     if not at or command.words[0] not in ("-A", "--append"):
         raise ParseError(f"cannot keep {line[:60]!r}; '-A CHAIN …' was expected", command.source)
     rule = Rule(
-        matches=(UNREAD,), target=NOBODY_KNOWS, packets=command.counters[0], bytes=command.counters[1],
+        matches=(UNREAD,), target=NOBODY_KNOWS,
+        packets=command.counters[0], bytes=command.counters[1],
         unread=text.strip(), source=command.source,
     )  # fmt: skip
     command.chain.rules.append(rule)

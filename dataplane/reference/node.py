@@ -4,8 +4,8 @@ from dataplane.node.local_routes import all_routes
 from dataplane.node.state import NodeState, Route, RoutingRule
 from dataplane.reference.conntrack_table import ConntrackTable
 from dataplane.reference.memory import HashlimitTable, RecentTable
-from dataplane.reference.tracking import tracks_connections, tracks_dccp, uses_match
 from dataplane.reference.set_table import Sets
+from dataplane.reference.tracking import tracks_connections, tracks_dccp, uses_match
 
 DEFAULT_RULES = (
     RoutingRule(0, "local"),
