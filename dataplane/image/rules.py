@@ -112,17 +112,16 @@ def _rule_row(
     )  # fmt: skip
 
 
-<<<<<<< HEAD
 def _cut_headers(tables: RuleTables, label: RuleName) -> int:
     """Nftables passes over what it cannot read; ip6_tables drops it."""
     is_legacy = label.family == 6 and tables.pools.flavour != "nft"
     return RuleInvert.DROPS_CUT_HEADERS if is_legacy else 0
-=======
+
+
 def _prefix(prefix: Prefix | None) -> tuple[encode.Pair, encode.Pair]:
     if prefix is None:
         return encode.ZERO, encode.ZERO
     return encode.pair(prefix.network.network_address), encode.pair(prefix.netmask)
->>>>>>> 0d2c57d (Dumps as people paste them: prompts, two saves, odd masks, --lenient; every extension's normal form asked of iptables)
 
 
 def _inversions(rule: Rule) -> int:

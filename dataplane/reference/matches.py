@@ -107,7 +107,6 @@ def _matches_header(place: Place, rule: Rule, packet: Packet) -> bool:
     )
 
 
-<<<<<<< HEAD
 def _matches_protocol(place: Place, rule: Rule, packet: Packet) -> bool:
     if rule.protocol is None or rule.protocol.number == 0:
         return True
@@ -121,16 +120,12 @@ def _matches_protocol(place: Place, rule: Rule, packet: Packet) -> bool:
     return (rule.protocol.number == packet.protocol) != rule.protocol.negated
 
 
-def _matches_prefix(prefix: Prefix | None, address: object) -> bool:
-    return prefix is None or (address in prefix.network) != prefix.negated
-=======
 def _matches_prefix(prefix: Prefix | None, address: Address) -> bool:
     if prefix is None:
         return True
     wanted = prefix.network.network_address
     is_in = address.version == wanted.version and int(address) & prefix.netmask == int(wanted)
     return is_in != prefix.negated
->>>>>>> 0d2c57d (Dumps as people paste them: prompts, two saves, odd masks, --lenient; every extension's normal form asked of iptables)
 
 
 def _matches_interface(interface: Interface | None, device: str | None) -> bool:
