@@ -70,12 +70,24 @@ def _mask(length: int, family: int) -> tuple[int, int]:
 
 
 def _lengths(rules: Array, side: str, inverted: int, family: int) -> Array:
-    """Prefix lengths, shortened; 0 where the rule says not."""
+    """Prefix lengths, shortened; 0 where the rule says not, or its mask is no prefix."""
     mask = rules[f"{side}_mask"]
     length = np.bitwise_count(mask["hi"]).astype(np.int64) + np.bitwise_count(mask["lo"])
     length[(rules["invert"] & inverted) != 0] = 0
+    length[~_is_prefix(mask, family)] = 0
     shortened: Array = length // STEP_BITS[family] * STEP_BITS[family]
     return shortened
+
+
+def _is_prefix(mask: Array, family: int) -> Array:
+    """The bits that are not set are the last ones."""
+    ones = np.uint64(0xFFFFFFFFFFFFFFFF)
+    low = mask["lo"] ^ (ones if family == 6 else np.uint64(0xFFFFFFFF))
+    high = mask["hi"] ^ (ones if family == 6 else np.uint64(0))
+    one = np.uint64(1)
+    is_low_tail, is_high_tail = low & (low + one) == 0, high & (high + one) == 0
+    found: Array = is_low_tail & ((high == 0) | (is_high_tail & (low == ones)))
+    return found
 
 
 def _ports(rules: Array, matches: Array) -> Array:
