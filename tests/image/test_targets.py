@@ -6,6 +6,7 @@ import pytest
 
 from _fastpath.image import RangeFlag, TargetKind
 from dataplane.image.encode import pair
+from dataplane.image.pools import Pools
 from dataplane.image.targets import EMPTY, ZERO, target_row
 from dataplane.node.iptables import parse
 
@@ -17,7 +18,7 @@ PERSISTENT = RangeFlag.RANGE_PERSISTENT
 def row_of(spec, family=4):
     text = f"*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {spec}\nCOMMIT\n"
     (rule,) = parse(text, "rules", family).tables["nat"].chains["PREROUTING"].rules
-    return target_row(rule.target, family)
+    return target_row(rule.target, family, Pools())
 
 
 def to(address="", low=0, high=0, flags=0):
