@@ -12,9 +12,8 @@ from . import frames as fr
 from .reference.one_node import CLIENT, SERVER, node, send, table
 from .test_netfilter import MATCHES, check_walks_equal, packets
 
-PREFIXES = ["", "10.0.0.2/32", "10.0.0.2/255.0.255.255", "10.0.0.0/24", "10.0.0.0/20", "10.0.0.0/13",
-            "10.0.1.2/32",
-            "10.0.1.0/25", "0.0.0.0/0", "10.0.2.0/24"]  # fmt: skip
+PREFIXES = ["", "10.0.0.2/32", "10.0.0.2/255.0.255.255", "10.0.0.0/24", "10.0.0.0/20",
+            "10.0.0.0/13", "10.0.1.2/32", "10.0.1.0/25", "0.0.0.0/0", "10.0.2.0/24"]  # fmt: skip
 PORTS = ["", "-p tcp", "-p udp", "! -p tcp", "-p tcp -m tcp --dport 80", "-p udp -m udp --dport 80",
          "-p tcp -m tcp --dport 80:90", "-p tcp -m tcp ! --dport 80", "-p tcp -m tcp --dport 443",
          "-p tcp -m comment --comment x -m tcp --sport 1000 --dport 85",

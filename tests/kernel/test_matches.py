@@ -12,7 +12,7 @@ import pytest
 from dataplane.node import iptables
 from tests import frames as fr
 from tests import rule_pool
-from tests.kernel.fuzz import Case, Counters, Node, Run, ask, compute, counted
+from tests.kernel.routed import Case, Counters, Node, Run, ask, compute, counted
 from tests.kernel.router import Sent, address, ether
 from tests.match_packets import PACKETS4, PACKETS6, Header4
 
