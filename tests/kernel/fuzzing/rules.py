@@ -617,7 +617,7 @@ def is_modelled(words: str, place: Place) -> bool:
         return False
     if found.target is None or found.target.goto or found.target.name.startswith("c-"):
         return True
-    return target_row(found.target, place.family)[0] != TargetKind.TARGET_UNKNOWN
+    return target_row(found.target, place.family, Pools())[0] != TargetKind.TARGET_UNKNOWN
 
 
 def ruleset(r: Random, family: int, flavour: str) -> str:
