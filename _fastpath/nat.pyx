@@ -194,10 +194,14 @@ cdef void search_port(walk_t* walk, tuple_t* tuple, const target_t* range,
         offset = <uint32_t>(fold(key, rounds) & 0xFFFF)
 
 
-cdef inline addr_t address_from(const tuple_t* tuple, const target_t* range) noexcept nogil:
+cdef addr_t address_from(walk_t* walk, const tuple_t* tuple, const target_t* range,
+                         uint32_t manip) noexcept nogil:
+    cdef const connection_t* connection = &walk.state.connections[walk.packet.connection]
     if addr_equal(range.address_min, range.address_max):
         return range.address_min
-    return best_address(tuple, range)
+    # nf_ct_zone: one number, whichever directions it holds for.
+    return best_address(tuple, range, connection.original.zone | connection.reply.zone,
+                        manip == MANIP_DST)
 
 
 cdef void unique_tuple(walk_t* walk, tuple_t* tuple, const target_t* range,
@@ -218,9 +222,9 @@ cdef void unique_tuple(walk_t* walk, tuple_t* tuple, const target_t* range,
                 return
     if range.flags & RANGE_MAP_IPS:
         if manip == MANIP_SRC:
-            tuple.src = address_from(tuple, range)
+            tuple.src = address_from(walk, tuple, range, manip)
         else:
-            tuple.dst = address_from(tuple, range)
+            tuple.dst = address_from(walk, tuple, range, manip)
     if not random:
         if range.flags & RANGE_PROTO_SPECIFIED:
             if port_in_range(tuple, range, manip) and (

@@ -76,7 +76,8 @@ cdef void words_of(addr_t address, uint8_t family, uint32_t* words) noexcept nog
         words[1] = words[2] = words[3] = 0
 
 
-cdef addr_t best_address(const tuple_t* tuple, const target_t* wanted) noexcept nogil:
+cdef addr_t best_address(const tuple_t* tuple, const target_t* wanted,
+                         uint32_t zone, bint is_destination) noexcept nogil:
     cdef uint32_t[4] src, dst, low, high, hashed
     cdef uint32_t last = 0 if tuple.family == 4 else 3
     cdef uint32_t j, i, least, distance
@@ -87,14 +88,15 @@ cdef addr_t best_address(const tuple_t* tuple, const target_t* wanted) noexcept 
     words_of(wanted.address_max, tuple.family, high)
     for i in range(4):
         hashed[i] = swap(src[i])
-    j = jhash2(hashed, 4, 0 if wanted.flags & RANGE_PERSISTENT else swap(dst[last]) ^ tuple.zone)
+    j = jhash2(hashed, 4, 0 if wanted.flags & RANGE_PERSISTENT else swap(dst[last]) ^ zone)
     for i in range(last + 1):
         least = 0 if is_full else low[i]
         distance = 0xFFFFFFFFu if is_full else high[i] - low[i] + 1
         src[i] = least + <uint32_t>((<uint64_t>j * distance) >> 32)
         is_full = is_full or src[i] != high[i]
         if not wanted.flags & RANGE_PERSISTENT:
-            j ^= swap(dst[i])
+            # A destination is chosen in its place: by then the new word stands there.
+            j ^= swap(src[i] if is_destination else dst[i])
     if tuple.family == 4:
         return addr_t(0, src[0])
     return addr_t((<uint64_t>src[0] << 32) | src[1], (<uint64_t>src[2] << 32) | src[3])

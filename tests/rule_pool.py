@@ -68,3 +68,41 @@ TARGETS = [
     "", "-j ACCEPT", "-j DROP", "-j RETURN", "-j LOG", "-j MARK --set-xmark 0x1/0x1",
     "-j MARK --set-xmark 0x1/0x0", "-j MARK --set-xmark 0x3/0xffffffff",
 ]  # fmt: skip
+# Targets that change a packet or a mark: of a mangle table.
+EDITS = [
+    "-j TOS --set-tos 0x10/0xff", "-j TOS --set-tos 0x08/0x3f", "-j DSCP --set-dscp 0x0a",
+    "-j MARK --set-xmark 0x3/0xffffffff", "-j CONNMARK --set-xmark 0x1/0x3",
+    "-j CONNMARK --save-mark --nfmask 0x3 --ctmask 0x3",
+    "-j CONNMARK --restore-mark --nfmask 0x1 --ctmask 0x3",
+    "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1000",
+    "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 500",
+    "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+    "-j CHECKSUM --checksum-fill",
+]  # fmt: skip
+EDITS_IPV4 = [
+    "-j TTL --ttl-set 9", "-j TTL --ttl-inc 250", "-j TTL --ttl-dec 70",
+    "-p tcp -j ECN --ecn-tcp-remove",
+]  # fmt: skip
+EDITS_IPV6 = ["-j HL --hl-set 9", "-j HL --hl-inc 250", "-j HL --hl-dec 70"]
+# Translations, by chain: of packets from 10.0.0.0/24 (fd00::/64) to 10.0.1.0/24 (fd00:1::/64).
+DESTINATIONS = {
+    4: [
+        "-j DNAT --to-destination 10.0.1.2-10.0.1.6", "-j NETMAP --to 10.0.1.0/28",
+        "-j DNAT --to-destination 10.0.1.2-10.0.1.6 --persistent",
+    ],
+    6: [
+        "-j DNAT --to-destination fd00:1::2-fd00:1::6", "-j NETMAP --to fd00:1::/124",
+        "-j DNAT --to-destination fd00:1::2-fd00:1::6 --persistent",
+        "-j DNAT --to-destination fd00:1::2-fd00:1:1::6",
+    ],
+}  # fmt: skip
+SOURCES = {
+    4: [
+        "-j SNAT --to-source 10.0.1.5-10.0.1.8", "-j NETMAP --to 10.0.1.0/28",
+        "-j SNAT --to-source 10.0.1.5-10.0.1.8 --persistent",
+    ],
+    6: [
+        "-j SNAT --to-source fd00:1::5-fd00:1::8", "-j NETMAP --to fd00:1::/124",
+        "-j SNAT --to-source fd00:1::5-fd00:1::8 --persistent",
+    ],
+}  # fmt: skip

@@ -43,17 +43,15 @@ def target_row(target: Target, family: int, pools: Pools) -> tuple[int, Row]:
     """(TargetKind, row) of an extension or verdict; TARGET_UNKNOWN if it is not modelled."""
     options = {option.name: option for option in target.options}
     try:
-        if target.name == "SET":
-            words = target_words(target, pools)
-            return TargetKind.TARGET_SET, (ZERO, ZERO, words, 0, 0, 0, 0)
         if len(options) != len(target.options):
             raise ValueError("the same option twice")
-        return TARGETS[target.name](options, family)
+        return TARGETS[target.name](options, family, pools)
     except (KeyError, ValueError):
         return TargetKind.TARGET_UNKNOWN, EMPTY
 
 
 Options = dict[str, Option]
+Rows = Callable[[Options, int, Pools], tuple[int, Row]]  # of a target, in rules of a family
 
 
 def _numbers(a: int, b: int, flags: int = 0) -> Row:
@@ -73,11 +71,11 @@ def _only(options: Options, *names: str) -> Option:
     return option
 
 
-def _mark(options: Options, family: int) -> tuple[int, Row]:
+def _mark(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     return TargetKind.TARGET_MARK, _numbers(*_masked(_only(options, "--set-xmark")))
 
 
-def _reject(options: Options, family: int) -> tuple[int, Row]:
+def _reject(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     default = "icmp-port-unreachable" if family == 4 else "icmp6-port-unreachable"
     option = options.get("--reject-with")
     name = option.values[0] if option else default
@@ -90,7 +88,7 @@ def _reject(options: Options, family: int) -> tuple[int, Row]:
 ZONES = {"--zone": 3, "--zone-orig": 1, "--zone-reply": 2}  # the directions that it holds for
 
 
-def _ct(options: Options, family: int) -> tuple[int, Row]:
+def _ct(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     """NOTRACK, or a zone.  Events are reported to nobody."""
     if "--notrack" in options:
         _only(options, "--notrack")
@@ -108,33 +106,33 @@ def _ct(options: Options, family: int) -> tuple[int, Row]:
     return TargetKind.TARGET_CT, EMPTY
 
 
-def _notrack(options: Options, family: int) -> tuple[int, Row]:
+def _notrack(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     return TargetKind.TARGET_NOTRACK, EMPTY
 
 
 TTL_MODES = {"set": TtlMode.TTL_SET, "inc": TtlMode.TTL_INCREASE, "dec": TtlMode.TTL_DECREASE}
 
 
-def _ttl(options: Options, family: int) -> tuple[int, Row]:
+def _ttl(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     ((name, option),) = options.items()
     return TargetKind.TARGET_TTL, _numbers(TTL_MODES[name[-3:]], int(option.values[0]))
 
 
-def _tos(options: Options, family: int) -> tuple[int, Row]:
+def _tos(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     return TargetKind.TARGET_DSFIELD, _numbers(*_masked(_only(options, "--set-tos"), 0xFF))
 
 
-def _dscp(options: Options, family: int) -> tuple[int, Row]:
+def _dscp(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     value = int(_only(options, "--set-dscp").values[0], 0)
     return TargetKind.TARGET_DSFIELD, _numbers(value << 2, 0xFC)
 
 
-def _ecn(options: Options, family: int) -> tuple[int, Row]:
+def _ecn(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     _only(options, "--ecn-tcp-remove")
     return TargetKind.TARGET_ECN_REMOVE, EMPTY
 
 
-def _connmark(options: Options, family: int) -> tuple[int, Row]:
+def _connmark(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     kind = TargetKind.TARGET_CONNMARK
     if options.keys() == {"--set-xmark"}:
         return kind, _numbers(*_masked(options["--set-xmark"]), ConnmarkMode.CONNMARK_SET)
@@ -152,25 +150,25 @@ def _connmark(options: Options, family: int) -> tuple[int, Row]:
     return kind, _numbers(nfmask, ctmask, mode)
 
 
-def _tcpmss(options: Options, family: int) -> tuple[int, Row]:
+def _tcpmss(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     option = _only(options, "--set-mss", "--clamp-mss-to-pmtu")
     if option.name == "--clamp-mss-to-pmtu":
         return TargetKind.TARGET_TCPMSS, _numbers(0, MSS_CLAMP)
     return TargetKind.TARGET_TCPMSS, _numbers(int(option.values[0]), 0)
 
 
-def _checksum(options: Options, family: int) -> tuple[int, Row]:
+def _checksum(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     _only(options, "--checksum-fill")
     return TargetKind.TARGET_CHECKSUM, EMPTY
 
 
-def _nfqueue(options: Options, family: int) -> tuple[int, Row]:
+def _nfqueue(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     """With --queue-bypass the packet goes on where no program listens; none stands in a dump."""
     is_bypassed = "--queue-bypass" in options
     return TargetKind.TARGET_ACCEPT if is_bypassed else TargetKind.TARGET_QUEUE, EMPTY
 
 
-def _netmap(options: Options, family: int) -> tuple[int, Row]:
+def _netmap(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     network = ip_network(_only(options, "--to").values[0], strict=False)
     if network.version != family:
         raise ValueError(network)
@@ -178,23 +176,23 @@ def _netmap(options: Options, family: int) -> tuple[int, Row]:
     return TargetKind.TARGET_NETMAP, (*ends, 0, 0, 0, 0, RangeFlag.RANGE_MAP_IPS)
 
 
-def _silent(options: Options, family: int) -> tuple[int, Row]:
+def _silent(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     return TargetKind.TARGET_NONE, EMPTY
 
 
-def _dnat(options: Options, family: int) -> tuple[int, Row]:
+def _dnat(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     return TargetKind.TARGET_DNAT, _range(options, "--to-destination", "")
 
 
-def _snat(options: Options, family: int) -> tuple[int, Row]:
+def _snat(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     return TargetKind.TARGET_SNAT, _range(options, "--to-source", "")
 
 
-def _masquerade(options: Options, family: int) -> tuple[int, Row]:
+def _masquerade(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     return TargetKind.TARGET_MASQUERADE, _range(options, "", "--to-ports")
 
 
-def _redirect(options: Options, family: int) -> tuple[int, Row]:
+def _redirect(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     return TargetKind.TARGET_REDIRECT, _range(options, "", "--to-ports")
 
 
@@ -246,11 +244,16 @@ def _split(text: str) -> tuple[str, str]:
     return address, ports
 
 
-def _verdict(kind: int) -> Callable[[Options, int], tuple[int, Row]]:
-    return lambda options, family: (kind, EMPTY)
+def _set(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
+    words = target_words(Target("SET", tuple(options.values())), pools)
+    return TargetKind.TARGET_SET, _numbers(words, 0)
 
 
-TARGETS: dict[str, Callable[[Options, int], tuple[int, Row]]] = {
+def _verdict(kind: int) -> Rows:
+    return lambda options, family, pools: (kind, EMPTY)
+
+
+TARGETS: dict[str, Rows] = {
     **{name: _verdict(kind) for name, kind in VERDICTS.items()},
     **dict.fromkeys(WITHOUT_EFFECT, _silent),
     "CHECKSUM": _checksum,
@@ -267,6 +270,7 @@ TARGETS: dict[str, Callable[[Options, int], tuple[int, Row]]] = {
     "NOTRACK": _notrack,
     "REDIRECT": _redirect,
     "REJECT": _reject,
+    "SET": _set,
     "SNAT": _snat,
     "TCPMSS": _tcpmss,
     "TOS": _tos,

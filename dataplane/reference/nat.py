@@ -87,17 +87,26 @@ def _unique(
             known = _known_source(place, connection, current, wanted)
             if known and not _is_used(place, known, connection):
                 return known
-    moved = _with_address(current, _chosen_address(current, wanted), manip)
+    moved = _with_address(current, _chosen_address(connection, current, wanted, manip), manip)
     if not wanted.is_random and _may_keep_port(place, connection, moved, wanted, manip):
         return moved
     return _search(place, connection, moved, wanted, manip)
 
 
-def _chosen_address(current: Tuple, wanted: Range) -> Address | None:
-    if wanted.address is None or wanted.last in (None, wanted.address):
+def _chosen_address(
+    connection: Connection, current: Tuple, wanted: Range, manip: int
+) -> Address | None:
+    if wanted.address is None or wanted.last is None:
         return wanted.address
-    last = wanted.last
-    return best_address(current.src, current.dst, wanted.address, last, wanted.is_persistent)
+    return best_address(
+        current.src,
+        current.dst,
+        wanted.address,
+        wanted.last,
+        is_persistent=wanted.is_persistent,
+        is_destination=manip == DESTINATION,
+        zone=max(connection.zones),  # one number, whichever directions it holds for
+    )
 
 
 def _is_inside(own: Tuple, wanted: Range) -> bool:

@@ -60,7 +60,13 @@ def _swap(word: int) -> int:
 
 
 def best_address(
-    src: Address, dst: Address, first: Address, last: Address, is_persistent: bool, zone: int = 0
+    src: Address,
+    dst: Address,
+    first: Address,
+    last: Address,
+    is_persistent: bool,
+    is_destination: bool,
+    zone: int,
 ) -> Address:
     low, high, target = _words(first), _words(last), _words(dst)
     count = 1 if src.version == 4 else 4
@@ -72,7 +78,8 @@ def best_address(
         found.append(least + (j * (distance & WORD) >> 32) & WORD)
         is_full = is_full or found[i] != high[i]
         if not is_persistent:
-            j ^= _swap(target[i])
+            # A destination is chosen in its place: by then the new word stands there.
+            j ^= _swap(found[i] if is_destination else target[i])
     return ip_address(b"".join(word.to_bytes(4) for word in found))
 
 

@@ -100,7 +100,8 @@ class Router:
                 frame, sender = ear.recvfrom(65600)
             except BlockingIOError:
                 return
-            if sender[2] != PACKET_OUTGOING:
+            # What is for an IPv6 group the node says by itself (MLD, RFC 2464 7).
+            if sender[2] != PACKET_OUTGOING and frame[:2] != b"\x33\x33":
                 yield frame
 
 
