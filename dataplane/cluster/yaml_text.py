@@ -109,7 +109,10 @@ def _compose(text: str, path: str, marked: bool) -> Iterator[tuple[YamlDocument,
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 0
-        raise _not_yaml(text, path, line, error.problem or "malformed") from None
+        problem = error.problem or "malformed"
+        if "nesting depth" in problem:  # PyYAML's own limit, from 6.0.4 on
+            problem = f"nested more than {MAX_DEPTH} deep"
+        raise _not_yaml(text, path, line, problem) from None
     except _RefusedError as refused:
         raise _not_yaml(text, path, refused.line, str(refused)) from None
     finally:

@@ -25,7 +25,7 @@ from dataplane.image import (
 )
 from dataplane.image.match_rows import UNKNOWN, Row, Rows
 from dataplane.image.pools import Pools
-from dataplane.node.iptables import Match
+from dataplane.node.iptables import Match, are_listed
 
 
 def _nothing(match: Match, pools: Pools, family: int) -> list[Row]:
@@ -48,6 +48,8 @@ MATCHES: dict[str, Rows] = {
 
 def match_rows(match: Match, pools: Pools, family: int) -> list[Row]:
     """Rows that all must hold.  Appends to `pools` what they refer to."""
+    if not are_listed(match.name, match.options):
+        return [UNKNOWN]
     try:
         return MATCHES[match.name](match, pools, family)
     except (KeyError, ValueError, ZeroDivisionError):

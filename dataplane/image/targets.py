@@ -14,7 +14,7 @@ from _fastpath.image import (
 from dataplane.image.encode import ZERO, Pair, pair
 from dataplane.image.pools import Pools
 from dataplane.image.sets import target_words
-from dataplane.node.iptables import Option, Target
+from dataplane.node.iptables import Option, Target, are_listed
 
 Row = tuple[Pair, Pair, int, int, int, int, int]  # TARGET
 
@@ -42,6 +42,8 @@ REJECT_IPV6 = {
 def target_row(target: Target, family: int, pools: Pools) -> tuple[int, Row]:
     """(TargetKind, row) of an extension or verdict; TARGET_UNKNOWN if it is not modelled."""
     options = {option.name: option for option in target.options}
+    if not are_listed(target.name, target.options, is_target=True):
+        return TargetKind.TARGET_UNKNOWN, EMPTY
     try:
         if len(options) != len(target.options):
             raise ValueError("the same option twice")

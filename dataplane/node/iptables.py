@@ -20,6 +20,7 @@ the rooms below meet one spelling of everything.
     iptables_render      tables to lines
 """
 
+from dataplane.node.iptables_options import are_listed
 from dataplane.node.iptables_parse import parse
 from dataplane.node.iptables_render import render, render_rule
 from dataplane.node.iptables_rules import (
@@ -47,6 +48,7 @@ __all__ = [
     "Ruleset",
     "Table",
     "Target",
+    "are_listed",
     "parse",
     "parse_rule",
     "render",

@@ -6,6 +6,10 @@ one value, `name:0` none, `name:2` two.  An extension that is not listed may hav
 those take all words up to the next that starts with `-` or is `!`.
 """
 
+from collections.abc import Iterable
+
+from dataplane.node.iptables_rules import Option
+
 
 def _options(text: str) -> dict[str, int]:
     pairs = (word.partition(":") for word in text.split())
@@ -209,3 +213,9 @@ PROTOCOL_MATCHES = {
     50: "esp",
     135: "mh",
 }
+
+
+def are_listed(name: str, options: Iterable[Option], is_target: bool = False) -> bool:
+    """Each is an option that this match or target has, with as many values as it takes."""
+    known = (TARGETS if is_target else MATCHES).get(name, {})
+    return all(known.get(option.name) == len(option.values) for option in options)

@@ -16,7 +16,7 @@ of the rule, and no further than the first that is false: `statistic` counts wha
 from enum import IntEnum
 
 from _fastpath.reason import Reason
-from dataplane.node.iptables import Interface, Prefix, Rule
+from dataplane.node.iptables import Interface, Prefix, Rule, are_listed
 from dataplane.node.state import Address
 from dataplane.reference import (
     match_bytes,
@@ -140,6 +140,8 @@ def _matches_interface(interface: Interface | None, device: str | None) -> bool:
 
 def _matches_extension(place: Place, where: Where, rule: Rule, packet: Packet) -> bool:
     match = rule.matches[where.at]
+    if not are_listed(match.name, match.options):
+        raise Unmodelled
     remembering = match_memory.ANSWERS.get(match.name)
     if remembering:
         try:

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 from _fastpath.reason import Reason
 from _fastpath.trace import EventKind
-from dataplane.node.iptables import Option, Target
+from dataplane.node.iptables import Option, Target, are_listed
 from dataplane.node.state import Address
 from dataplane.reference import nat, sets, target_edit
 from dataplane.reference.conntrack_table import CtInfo
@@ -27,7 +27,7 @@ def apply(place: Place, target: Target, packet: Packet) -> str:
     if target.name in SILENT:
         return CONTINUE
     known = TARGETS.get(target.name)
-    if known is None:
+    if known is None or not are_listed(target.name, target.options, is_target=True):
         raise unknown(Reason.TARGET_UNMODELLED)
     return known(place, {option.name: option for option in target.options}, packet)
 

@@ -84,6 +84,8 @@ def test_every_nth_match_has_a_counter_of_its_own():
 @pytest.mark.parametrize(
     "spec",
     [
+        "-m conntrack -range",  # an option that nobody knows, and its value
+        "-m iprange -range",
         "-m cpu --cpu 1",
         "-m physdev --physdev-is-bridged",
         "-m cpu --cpu 0",

@@ -70,7 +70,12 @@ def on_devices(sets):
         device = entry.element.device
         return replace(entry, element=replace(entry.element, device=NAMES.get(device, device)))
 
-    return tuple(replace(s, entries=tuple(renamed(entry) for entry in s.entries)) for s in sets)
+    return tuple(replace(s, entries=distinct(map(renamed, s.entries))) for s in sets)
+
+
+def distinct(entries):
+    """Two devices may have become one."""
+    return tuple({entry.element: entry for entry in entries}.values())
 
 
 @st.composite
