@@ -28,6 +28,7 @@ from _fastpath.packet cimport (
     PROTO_UDPLITE,
     ether_dst,
     ether_src,
+    is_extension,
     packet_t,
 )
 
@@ -48,7 +49,7 @@ cdef int port_of(const packet_t* packet, bint source, set_element_t* probe) noex
         return PROBE_NONE
     if packet.proto == PROTO_ICMPV6 and (packet.is_first or packet.family == 6):
         has_port = True
-    if packet.family == 6 and (packet.l4 == 0 or not packet.is_first):
+    if packet.family == 6 and (is_extension(packet.proto) or not packet.is_first):
         return PROBE_NONE
     probe.proto = packet.proto
     if not has_port:

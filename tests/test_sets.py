@@ -9,15 +9,17 @@ from hypothesis import strategies as st
 
 from _fastpath.reason import Reason, Verdict
 from dataplane.errors import TableError
-from dataplane.node import ipset
+from dataplane.node import ipset, iptables
 from dataplane.reference.engine import Engine as ReferenceEngine
 from dataplane.replay.after import counters
 from dataplane.replay.after_sets import ipsets as ipsets_after
 from dataplane.replay.fast import FastEngine
 
 from . import frames as fr
+from . import match_packets as mp
 from .node.strategies_ipset import ipsets
-from .reference.one_node import CLIENT, SECOND, SERVER, node, rules_met, send, table
+from .reference.one_node import CLIENT, INSIDE, SECOND, SERVER, node, rules_met, send, table
+from .two_nodes import mac
 
 SOURCES = (CLIENT, ip_address("10.0.0.77"))
 SIDES = ("src", "dst", "src,dst", "dst,src", "src,src", "dst,dst", "src,dst,dst", "dst,src,src")
@@ -92,6 +94,29 @@ def test_sets_equal_reference(scenario, pause):
     counted = counters(fast.image, fast.state)
     for rule, sizes in slow.counters("n").items():
         assert counted["n", *rule] == sizes
+
+
+IPV6_PORTS = "create a hash:ip,port family inet6\nadd a fd00::2,gre:0\nadd a fd00::2,tcp:80\n"
+
+
+@given(st.sampled_from(mp.PACKETS6), st.sampled_from(["src,dst", "dst,src", "src,src"]))
+def test_ports_of_ipv6_equal_reference(packet, sides):
+    """Whatever stands behind the extension headers, or does not."""
+    rules = [
+        f"-A PREROUTING -j SET --add-set b {sides}",
+        f"-A PREROUTING -m set --match-set a {sides}",
+    ]
+    text = "*raw\n:PREROUTING ACCEPT\n" + "\n".join(rules) + "\nCOMMIT\n"
+    sets = ipset.parse(IPV6_PORTS + "create b hash:ip,port family inet6\n", "x")
+    nodes = {"n": node(ip6tables=iptables.parse(text, "rules", 6), ipsets=sets)}
+    fast, slow = FastEngine(nodes), ReferenceEngine(nodes)
+    ip = fr.ipv6("fd00::2", "fd00:1::2", *packet)
+    frame = fr.ether(mac(CLIENT), mac(INSIDE), b"\x86\xdd", ip)
+    mine, its = (engine.run(0, frame, len(frame), ("n", "a")) for engine in (fast, slow))
+    assert rules_met(mine) == rules_met(its)
+    assert without_comments(ipsets_after(fast.image, fast.state, "n", 0)) == without_comments(
+        slow.ipsets("n", 0)
+    )
 
 
 def met(create, rule, *, times=1, protocol=17, body=None, pause=0):

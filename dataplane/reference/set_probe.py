@@ -76,7 +76,7 @@ def _port(packet: Packet, is_source: bool) -> tuple[int, int]:
             if protocol in PORTS or protocol == ICMP:
                 raise Lacking
             return protocol, 0  # "Other protocols doesn't have ports, so we can match fragments"
-    elif not packet.is_first or not packet.transport.offset:
+    elif not packet.is_first or not packet.has_protocol:  # ipv6_skip_exthdr
         raise Lacking
     if protocol not in PORTS and protocol not in (ICMP, ICMPV6):
         return protocol, 0
