@@ -303,7 +303,9 @@ cdef set_element_t* find(walk_t* walk, const set_t* set,
 
 
 cdef void count_first(walk_t* walk, const set_t* set, set_element_t* element) noexcept nogil:
-    """ip_set_init_counter: the packet that adds an element is its first."""
+    """ip_set_init_counter: the packet that adds an element is its first.  What one that is there
+    was given besides goes, `nomatch` too (mtype_data_set_flags)."""
+    element.flags &= <uint8_t>~ELEMENT_NOMATCH
     element.packets = 1 if set.flags & SET_COUNTERS else 0
     element.bytes = walk.packet.ip_length if set.flags & SET_COUNTERS else 0
     element.skbmark = element.skbmark_mask = 0

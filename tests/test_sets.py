@@ -188,6 +188,17 @@ def test_counters_are_counted_before_they_are_compared(options, expected):
     assert met(create, f"-m set --match-set a src {options}", times=3) == expected
 
 
+def test_an_exception_that_a_packet_adds_again_is_none():
+    """mtype_add writes over what the element was given, by the most specific prefix of the set."""
+    sets = "create a hash:net\nadd a 10.0.0.0/24 nomatch"
+    nodes = {"n": node(table("raw", "PREROUTING -j SET --add-set a src --exist",
+                             "PREROUTING -m set --match-set a src"),
+                       ipsets=ipset.parse(sets, "x"))}  # fmt: skip
+    for engine in (FastEngine(nodes), ReferenceEngine(nodes)):
+        record = send(engine, 17, fr.udp(CLIENT, 1000, SERVER, 80))
+        assert "raw PREROUTING 2" in rules_met(record)
+
+
 def test_a_set_that_is_not_there():
     rules = table("filter", "FORWARD -m set --match-set a src -j DROP")
     record = send(FastEngine({"n": node(rules)}), 17, fr.udp(CLIENT, 1, SERVER, 2))

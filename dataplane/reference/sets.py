@@ -175,11 +175,12 @@ def _learn_mac(live: LiveSet, entry: LiveEntry, question: Question, mac: str | N
 
 
 def _count_first(live: LiveSet, entry: LiveEntry, question: Question) -> None:
-    """ip_set_init_counter: the packet that adds an element is its first."""
+    """ip_set_init_counter: the packet that adds an element is its first.  What one that is there
+    was given besides goes, `nomatch` too (mtype_data_set_flags)."""
     has_counters = live.ipset.option("counters") is not None
     entry.packets = 1 if has_counters else 0
     entry.bytes = question.packet.ip_length if has_counters else 0
-    entry.entry = replace(entry.entry, skbmark=None, skbprio=None, skbqueue=None, comment=None)
+    entry.entry = SetEntry(entry.entry.element)
 
 
 def _test_bitmap(live: LiveSet, question: Question, found: Probe) -> bool:
