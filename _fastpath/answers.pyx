@@ -1,7 +1,7 @@
 """What a node says to a packet that goes no further.  Specified by dataplane.reference.answers."""
 
 from _fastpath.address cimport addr_is_zero, addr_t
-from _fastpath.choice cimport CHOICE_IP_ID, choice_fed, fold
+from _fastpath.choice cimport CHOICE_FRAGMENT_ID, CHOICE_IP_ID, choice_fed, fold
 from _fastpath.conntrack_tcp cimport tcp_set_closing
 from _fastpath.fib_rules cimport flowi_t, flowi_to
 from _fastpath.forwarding cimport (
@@ -91,6 +91,19 @@ cdef uint16_t ip_id(walk_t* walk) noexcept nogil:
             given[0] += 1
     trace_value(walk.trace, EVENT_IP_ID, 0, value & 0xFFFF)
     return <uint16_t>value
+
+
+cdef uint32_t fragment_id(walk_t* walk) noexcept nogil:
+    cdef draw_t draw = packet_draw(walk, CHOICE_FRAGMENT_ID)
+    cdef uint32_t* given = &walk.state.ip_ids[walk.packet.node]
+    cdef uint32_t value = 0
+    if not choice_fed(walk.state, &draw, False, &value):
+        while value == 0:
+            value = <uint32_t>(
+                fold(fold(walk.image.seed, CHOICE_FRAGMENT_ID), draw.node) + given[0])
+            given[0] += 1
+    trace_value(walk.trace, EVENT_IP_ID, 0, value)
+    return value
 
 
 cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,

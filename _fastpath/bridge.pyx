@@ -12,6 +12,7 @@ are the bridge.  br_input.c, br_forward.c, br_netfilter_hooks.c.
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from _fastpath.address cimport addr_is_zero, addr_t
+from _fastpath.cuts cimport cut
 from _fastpath.fdb cimport FDB_LOCAL, FDB_NONE, fdb_learn, fdb_lookup
 from _fastpath.forwarding cimport route_input
 from _fastpath.hooks cimport hooks
@@ -28,6 +29,8 @@ from _fastpath.packet cimport (
     ETHER_ARP,
     ETHER_IPV4,
     ETHER_IPV6,
+    ETHER_SIZE,
+    PROTO_TCP,
     ether_dst,
     ether_src,
     is_group_mac,
@@ -41,6 +44,8 @@ from _fastpath.reason cimport (
     CONSUMED,
     DEVICE_DOWN,
     FLOODED,
+    FRAGMENTATION_NEEDED,
+    FRAGMENTATION_UNMODELLED,
     FORWARDING_DISABLED,
     GROUP_ADDRESS,
     MARTIAN_DESTINATION,
@@ -73,6 +78,8 @@ cdef int flood(walk_t* walk, int32_t bridge, int32_t except_port) noexcept nogil
     cdef const device_t* dev = &walk.image.devices[bridge]
     cdef int32_t port
     cdef uint32_t i
+    if walk.packet.ignore_df:
+        return drop(walk, FRAGMENTATION_UNMODELLED)     # each port's copy is cut anew
     trace_step(walk.trace, STEP_BRIDGE_FLOOD, <uint32_t>bridge)
     for i in range(dev.port_start, dev.port_start + dev.port_count):
         port = walk.image.bridge_ports[i]
@@ -131,7 +138,38 @@ cdef int bridge_forward(walk_t* walk, int32_t bridge, int32_t port, int32_t to) 
         if hooks(walk, HOOK_FORWARD) == END or hooks(walk, HOOK_POSTROUTING) == END:
             return END
     trace_step(walk.trace, STEP_BRIDGE_PORT, <uint32_t>to)
+    if (packet.proto == PROTO_TCP and not packet.ignore_df
+            and packet.ip_length > walk.image.devices[port].mtu):
+        packet.is_gso = 1               # see ip_forward
+    if meets_bridge_netfilter(walk) and fit(walk, bridge, to) == END:
+        return END
+    return bridge_push(walk, to)
+
+
+cdef int bridge_push(walk_t* walk, int32_t to) noexcept nogil:
+    # is_skb_forwardable: with room for a VLAN tag.
+    cdef uint32_t most = walk.image.devices[to].mtu + ETHER_SIZE + 4
+    if walk.packet.length > most and not walk.packet.is_gso:
+        return drop(walk, FRAGMENTATION_NEEDED)
     return next_at(walk, TRANSMIT, to)
+
+
+cdef int fit(walk_t* walk, int32_t bridge, int32_t to) noexcept nogil:
+    """br_nf_dev_queue_xmit: what was put together for the rules is cut again."""
+    cdef packet_t* packet = walk.packet
+    cdef uint32_t mtu = walk.image.devices[bridge].mtu
+    cdef uint32_t limit = packet.fragment_max if packet.fragment_max else mtu
+    if packet.is_gso or packet.ip_length <= walk.image.devices[to].mtu and (
+            packet.ip_length <= packet.fragment_max or not packet.fragment_max):
+        return GO_ON
+    if packet.family == 4:
+        # br_nf_ip_fragment
+        if (packet.dont_fragment and not packet.ignore_df) or packet.fragment_max > mtu:
+            return drop(walk, FRAGMENTATION_NEEDED)
+        return cut(walk, min(limit, mtu), to)
+    if packet.fragment_max > mtu or (packet.ip_length > mtu and not packet.ignore_df):
+        return drop(walk, FRAGMENTATION_UNMODELLED)     # an error may be sent, or not
+    return cut(walk, max(limit, <uint32_t>1280) if packet.fragment_max else mtu, to)
 
 
 cdef int bridge_input(walk_t* walk, int32_t port) noexcept nogil:
@@ -167,6 +205,7 @@ cdef int bridge_input(walk_t* walk, int32_t port) noexcept nogil:
         return flood(walk, bridge, port)
     if to == FDB_LOCAL:
         trace_step(walk.trace, STEP_BRIDGE_LOCAL, <uint32_t>bridge)
+        packet.fragment_max = packet.fragment_df = 0    # ip_rcv_core: IPCB is cleared
         tap(walk, bridge, False)
         # eth_type_trans at the port: a frame for the port's own address is the node's too.
         packet.is_for_port = ether_dst(packet) == walk.image.devices[port].mac

@@ -12,6 +12,7 @@ cpdef enum ChoiceKind:
     CHOICE_VXLAN_PORT = 3   # source port of the outer UDP header
     CHOICE_IP_ID = 4        # IP identification of a packet the node makes
     CHOICE_MULTIPATH = 5    # leg of a multipath route
+    CHOICE_FRAGMENT_ID = 6  # identification of the IPv6 fragments that a node makes
 
 # What a draw depends on, besides the seed.
 cdef struct draw_t:

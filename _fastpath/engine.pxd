@@ -3,7 +3,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from _fastpath.image cimport image_t
 from _fastpath.packet cimport packet_t
-from _fastpath.state cimport state_t, walk_t
+from _fastpath.state cimport cut_t, state_t, walk_t
 from _fastpath.trace cimport record_t, trace_t
 
 
@@ -14,6 +14,8 @@ cdef class Engine:
     cdef walk_t walk
     cdef packet_t packet
     cdef packet_t[4] pending        # PENDING_MAX
+    cdef cut_t[4] cuts              # CUTS_MAX
+    cdef packet_t told
     cdef readonly object image_arrays, state_arrays
     cdef object kept                # buffers that the pointers point into
     cdef void point_packets(self)

@@ -34,9 +34,11 @@ from _fastpath.packet cimport BUFFER_SIZE, FRAME_MAX, packet_load, packet_parse
 from _fastpath.path cimport walk_from_device, walk_from_node
 from _fastpath.sets cimport sets_begin, sets_rehash
 from _fastpath.state cimport (
+    CUTS_MAX,
     PENDING_MAX,
     choice_t,
     connection_t,
+    fragment_queue_t,
     hashlimit_t,
     learned_t,
     memory_t,
@@ -130,12 +132,17 @@ cdef class Engine:
         self.point_packets()
 
     cdef void point_packets(self):
-        cdef uint8_t[::1] buffers = bytearray((PENDING_MAX + 1) * BUFFER_SIZE)
+        cdef uint8_t[::1] buffers = bytearray((PENDING_MAX + CUTS_MAX + 2) * BUFFER_SIZE)
         cdef int i
         self.kept["buffers"] = buffers
         self.packet.buffer = &buffers[0]
         for i in range(PENDING_MAX):
             self.pending[i].buffer = &buffers[(i + 1) * BUFFER_SIZE]
+        for i in range(CUTS_MAX):
+            self.cuts[i].whole.buffer = &buffers[(PENDING_MAX + 1 + i) * BUFFER_SIZE]
+        self.told.buffer = &buffers[(PENDING_MAX + CUTS_MAX + 1) * BUFFER_SIZE]
+        self.walk.cuts = &self.cuts[0]
+        self.walk.told = &self.told
         self.walk.image = &self.image
         self.walk.state = &self.state
         self.walk.trace = &self.trace
@@ -219,6 +226,8 @@ cdef class Engine:
         cdef int32_t[::1] node_oldest = arrays["node_oldest"]
         cdef int32_t[::1] node_newest = arrays["node_newest"]
         cdef learned_t[::1] learned = arrays["learned"]
+        cdef fragment_queue_t[::1] fragments = arrays["fragments"]
+        cdef uint8_t[::1] fragment_bytes = arrays["fragment_bytes"]
         cdef seen_t[::1] seen = arrays["seen"]
         cdef uint64_t[::1] counters = arrays["counters"]
         cdef memory_t[::1] memory = arrays["memory"]
@@ -236,6 +245,8 @@ cdef class Engine:
         self.state.node_connections = &node_connections[0]
         self.state.node_oldest = &node_oldest[0]
         self.state.node_newest = &node_newest[0]
+        self.state.fragments = &fragments[0]
+        self.state.fragment_bytes = &fragment_bytes[0]
         self.state.learned = &learned[0]
         self.state.learned_mask = <uint32_t>learned.shape[0] - 1
         self.state.seen = &seen[0]

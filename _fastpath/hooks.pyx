@@ -11,6 +11,7 @@ from _fastpath.answers cimport reject
 from _fastpath.conntrack cimport conntrack_confirm, conntrack_in
 from _fastpath.fib_rules cimport flowi_output, flowi_t
 from _fastpath.forwarding cimport address_kind, route_output
+from _fastpath.fragments cimport gather
 from _fastpath.image cimport (
     ENTRY_CONFIRM,
     ENTRY_CONNTRACK,
@@ -34,11 +35,16 @@ from _fastpath.nat cimport (
     nat_packet,
 )
 from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, table_walk
-from _fastpath.packet cimport PROTO_ICMP, PROTO_ICMPV6, packet_t
-from _fastpath.reason cimport FRAGMENT_UNMODELLED
-from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY
+from _fastpath.packet cimport PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, packet_pull, packet_t
+from _fastpath.state cimport (
+    CT_RELATED,
+    CT_RELATED_REPLY,
+    USER_BRIDGE_IN,
+    USER_CONNTRACK_IN,
+    USER_CONNTRACK_OUT,
+)
 from _fastpath.trace cimport STEP_ROUTE, trace_step
-from _fastpath.walk cimport GO_ON, answered, drop
+from _fastpath.walk cimport END, GO_ON, answered, drop
 
 
 cdef enum:
@@ -117,6 +123,13 @@ cdef int route_again(walk_t* walk) noexcept nogil:
     return reason
 
 
+cdef uint8_t fragment_user(const packet_t* packet, uint32_t hook) noexcept nogil:
+    """nf_ct_defrag_user"""
+    if hook == HOOK_OUTPUT:
+        return USER_CONNTRACK_OUT
+    return USER_BRIDGE_IN if packet.bridge_port >= 0 else USER_CONNTRACK_IN
+
+
 cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
     cdef const node_t* node = &walk.image.nodes[walk.packet.node]
     cdef uint32_t column = (HOOKS if walk.packet.family == 6 else 0) + hook
@@ -135,11 +148,15 @@ cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
             outcome = nat_hook(walk, entry, hook)
         else:
             if entry.kind == ENTRY_CONNTRACK:
+                if not walk.packet.is_tracked and walk.packet.proto == PROTO_SCTP:
+                    packet_pull(walk.packet, 12)        # sctp_error
                 reason = conntrack_in(walk, hook)
             elif entry.kind == ENTRY_CONFIRM:
                 reason = conntrack_confirm(walk)
+            elif gather(walk, fragment_user(walk.packet, hook)) == END:
+                return END
             else:
-                reason = FRAGMENT_UNMODELLED if walk.packet.is_fragment else 0
+                reason = 0
             if reason:
                 return drop(walk, <uint16_t>reason)
         if outcome == WALK_ACCEPT:

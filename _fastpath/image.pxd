@@ -366,6 +366,9 @@ cdef struct node_t:
     uint8_t conntrack_acct      # nf_conntrack_acct, or a rule that needs it
     uint8_t has_dccp            # its kernel tracks DCCP (until 6.15)
     uint16_t padding
+    uint32_t fragment_times[3]  # seconds that fragments wait, by FragmentClass
+    uint32_t fragment_distance  # ipfrag_max_dist
+    uint8_t fragment_memory[4]  # by FragmentClass: 0 = none may wait
 
 cdef struct device_t:
     uint64_t name[2]            # IFNAMSIZ bytes, for -i and -o

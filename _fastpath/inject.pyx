@@ -28,6 +28,7 @@ from _fastpath.packet cimport (
     TCP_SYN,
     ether_dst,
     ether_src,
+    fragment_header,
     is_group_mac,
     load16,
     load32,
@@ -364,6 +365,25 @@ cdef bint arrived(const walk_t* walk) noexcept nogil:
 # --------------------------------------------------------------------------------- flows
 
 
+cdef enum:
+    HEADS = 64          # first fragments that are remembered
+
+# A first fragment: whose flow the others of its packet belong to.
+cdef struct head_t:
+    ends_t ends
+    uint32_t id
+    uint32_t flow
+    bint reply
+
+
+cdef uint32_t identification(const packet_t* packet) noexcept nogil:
+    cdef uint32_t at, field = 0
+    if packet.family == 4:
+        return load16(packet.frame + ETHER_SIZE + 4)
+    at = fragment_header(packet, &field)
+    return load32(packet.frame + at + 4) if at and at + 8 <= packet.size else 0
+
+
 cdef class Injector:
     """The flows of a capture, and the frames through an Engine.
 
@@ -381,13 +401,15 @@ cdef class Injector:
     cdef readonly uint32_t flow_count
     cdef uint32_t flags
     cdef int32_t entry
+    cdef head_t[HEADS] heads
+    cdef uint32_t head_count        # how many there ever were
     cdef object kept
 
     def __init__(self, Engine engine not None, flow_t[::1] flows not None,
                  int32_t[::1] buckets not None, const addr_t[::1] clients not None,
                  raw=None, bint one_way=False):
         self.engine = engine
-        self.flow_count = 0
+        self.flow_count = self.head_count = 0
         self.flags = INJECT_ONE_WAY if one_way else 0
         self.client_count = <uint32_t>clients.shape[0]
         if self.client_count:
@@ -434,6 +456,33 @@ cdef class Injector:
                         and addr_equal(flow.responder, ends.src)):
                     return flow
             here = flow.next
+        return NULL
+
+    cdef void remember(self, const packet_t* packet, const ends_t* ends, const flow_t* flow,
+                       bint reply) noexcept nogil:
+        """The first fragment alone has ports: those that follow belong where it belongs."""
+        cdef head_t* head = &self.heads[self.head_count % HEADS]
+        if not packet.is_fragment or not packet.is_first:
+            return
+        head.ends = ends[0]
+        head.id = identification(packet)
+        head.flow = <uint32_t>(flow - self.flows)
+        head.reply = reply
+        self.head_count += 1
+
+    cdef flow_t* flow_of_fragment(self, const packet_t* packet, const ends_t* ends,
+                                  bint* reply) noexcept nogil:
+        cdef const head_t* head
+        cdef uint32_t back
+        if packet.is_first:
+            return NULL
+        for back in range(min(self.head_count, <uint32_t>HEADS)):
+            head = &self.heads[(self.head_count - 1 - back) % HEADS]
+            if (head.id == identification(packet) and head.ends.family == ends.family
+                    and head.ends.proto == ends.proto and addr_equal(head.ends.src, ends.src)
+                    and addr_equal(head.ends.dst, ends.dst)):
+                reply[0] = head.reply
+                return &self.flows[head.flow]
         return NULL
 
     cdef bint is_client(self, addr_t address) noexcept nogil:
@@ -563,6 +612,8 @@ cdef class Injector:
                 flow.verdict = walk.verdict
             return
         flow.verdict = walk.verdict
+        if not packet.is_first and flow.place != NOWHERE:
+            return                              # it has no ports to answer to
         flow.place = walk.place
         flow.end_src = packet.src
         flow.end_dst = packet.dst
@@ -590,7 +641,9 @@ cdef class Injector:
             self.inject_error(record, number)
             return
         packet_ends(packet, &ends)
-        flow = self.find(&ends, &reply)
+        flow = self.flow_of_fragment(packet, &ends, &reply)
+        if flow == NULL:
+            flow = self.find(&ends, &reply)
         if flow == NULL:
             flow = self.open(packet, &ends, &reply)
         elif reply and packet.proto == PROTO_TCP and (
@@ -605,6 +658,7 @@ cdef class Injector:
             flow.end_sport = flow.end_dport = 0
             flow.end_ether_src = flow.end_ether_dst = 0
         flow.packets += 1
+        self.remember(packet, &ends, flow, reply)
         record.flow = <uint32_t>(flow - self.flows)
         if reply:
             self.inject_responder(record, flow, number)

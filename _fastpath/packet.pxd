@@ -8,7 +8,8 @@ from _fastpath.address cimport addr_t
 cpdef enum:
     HEADROOM = 256          # bytes before a frame's first, for encapsulation
     FRAME_MAX = 66000       # a frame's bytes after the headroom
-    BUFFER_SIZE = 66304     # HEADROOM + FRAME_MAX, rounded up
+    BOUNDARIES_SIZE = 1024  # a bit for every eight bytes of an IP payload
+    BUFFER_SIZE = 67328     # HEADROOM + FRAME_MAX + BOUNDARIES_SIZE, rounded up
     ETHER_SIZE = 14
     ETHER_IPV4 = 0x0800
     ETHER_ARP = 0x0806
@@ -80,6 +81,11 @@ cdef struct packet_t:
     uint8_t is_looped       # on its way into the loopback device it left by
     uint8_t is_gso          # a segment that its sender's device would have cut up
     uint8_t destination_changed
+    uint8_t ignore_df       # skb->ignore_df: it was put together here, and may be cut again
+    uint8_t is_listed       # its fragments are remembered: see packet_boundaries
+    uint8_t fragment_df     # IPSKB_FRAG_PMTU: fragments of it get the DF bit
+    uint16_t listed_from    # of such a packet: bytes of its headers that came with every fragment
+    uint32_t fragment_max   # frag_max_size: length of its longest fragment; 0 = it came whole
     int32_t in_device, out_device   # as hooks see them; -1 = none
     int32_t entered_by      # device by which it entered this node; -1 = sent by the node
     int32_t must_leave_by   # device that a tunnel is bound to; -1 = any
@@ -128,6 +134,19 @@ cdef void packet_set_tos(packet_t* packet, uint8_t tos) noexcept nogil
 cdef uint32_t skip_extensions(const uint8_t* data, uint32_t at, uint32_t size, uint8_t* proto,
                               bint* is_first) noexcept nogil
 
+# Where the first fragment header of an IPv6 packet stands, and the byte that announces it; 0 = it
+# has none (find_prev_fhdr).
+cdef uint32_t fragment_header(const packet_t* packet, uint32_t* next_header) noexcept nogil
+# Bytes of an IPv6 packet's headers that each of its fragments repeats (ip6_find_1stfragopt), and
+# the byte of them that says what follows; 0 = its headers are damaged.
+cdef uint32_t unfragmentable(const packet_t* packet, uint32_t* next_header) noexcept nogil
+# Computes what its sender left to a device (skb_checksum_help).  False if bytes are missing.
+cdef bint packet_finish(packet_t* packet) noexcept nogil
+
+# pskb_may_pull: so much of the transport header is wanted in one piece.  A packet whose first
+# fragment held less is not cut again where it was (measured on Linux 6.18).
+cdef void packet_pull(packet_t* packet, uint32_t wanted) noexcept nogil
+
 cdef void packet_copy(packet_t* to, const packet_t* source) noexcept nogil
 # Takes a frame; at most FRAME_MAX bytes of it are kept.
 cdef void packet_load(packet_t* packet, const uint8_t* frame, uint32_t size,
@@ -145,6 +164,10 @@ cdef inline int packet_holds(const packet_t* packet, uint32_t at, uint32_t count
     if at + count > ETHER_SIZE + packet.ip_length or at + count < at:
         return 0
     return 1 if at + count <= packet.size else 2
+
+# Where each of its fragments began: bit n says that one began at byte 8 n of the payload.
+cdef inline uint8_t* packet_boundaries(const packet_t* packet) noexcept nogil:
+    return packet.buffer + HEADROOM + FRAME_MAX
 
 cdef inline uint16_t load16(const uint8_t* data) noexcept nogil:
     return <uint16_t>((data[0] << 8) | data[1])

@@ -262,6 +262,62 @@ cdef uint32_t skip_extensions(const uint8_t* data, uint32_t at, uint32_t size, u
     return at
 
 
+cdef uint32_t fragment_header(const packet_t* packet, uint32_t* next_header) noexcept nogil:
+    cdef uint32_t end = min(ETHER_SIZE + packet.ip_length, packet.size)
+    cdef uint32_t at = ETHER_SIZE + 40, field = ETHER_SIZE + 6
+    cdef uint8_t proto = packet.frame[field]
+    while proto != FRAGMENT_HEADER:
+        if not is_extension(proto) or at + 2 > end:
+            return 0
+        field = at
+        at = next_extension(packet.frame, at, &proto)
+    next_header[0] = field
+    return at if at <= ETHER_SIZE + packet.ip_length else 0
+
+
+cdef uint32_t unfragmentable(const packet_t* packet, uint32_t* next_header) noexcept nogil:
+    cdef uint32_t end = min(ETHER_SIZE + packet.ip_length, packet.size)
+    cdef uint32_t at = ETHER_SIZE + 40
+    cdef bint is_routed = False
+    cdef uint8_t proto
+    next_header[0] = ETHER_SIZE + 6
+    while at <= end:
+        proto = packet.frame[next_header[0]]
+        if proto == 43:
+            is_routed = True
+        elif proto != 0 and (proto != 60 or is_routed):
+            return at - ETHER_SIZE
+        if at + 2 > end:
+            return 0
+        next_header[0] = at
+        at += (<uint32_t>packet.frame[at + 1] + 1) * 8
+    return 0
+
+
+cdef bint packet_finish(packet_t* packet) noexcept nogil:
+    cdef uint8_t* field = checksum_field(packet)
+    cdef uint16_t check
+    if packet.checksum != CHECKSUM_PARTIAL or field == NULL:
+        return True
+    if not is_whole(packet):
+        return False
+    # The field holds the pseudo-header's sum: all together is what the checksum covers.
+    check = checksum_finish(checksum_add(0, packet.frame + packet.l4, transport_length(packet)))
+    if check == 0 and packet.proto == PROTO_UDP:
+        check = 0xFFFF
+    store16(field, check)
+    packet.checksum = CHECKSUM_RIGHT
+    return True
+
+
+cdef void packet_pull(packet_t* packet, uint32_t wanted) noexcept nogil:
+    cdef uint32_t block = 1
+    while packet.is_listed and block * 8 < wanted:
+        if (packet_boundaries(packet)[0] >> block) & 1:
+            packet.is_listed = 0
+        block += 1
+
+
 cdef void packet_trim(packet_t* packet) noexcept nogil:
     packet.length = min(packet.length, ETHER_SIZE + packet.ip_length)
     packet.size = min(packet.size, packet.length)
@@ -438,6 +494,8 @@ cdef void packet_copy(packet_t* to, const packet_t* source) noexcept nogil:
     to.buffer = buffer
     to.frame = buffer + (source.frame - source.buffer)
     memcpy(to.frame, source.frame, source.size)
+    if source.is_listed:
+        memcpy(packet_boundaries(to), packet_boundaries(source), BOUNDARIES_SIZE)
 
 
 cdef void packet_scrub(packet_t* packet) noexcept nogil:
@@ -450,6 +508,8 @@ cdef void packet_scrub(packet_t* packet) noexcept nogil:
     packet.is_tracked = 0
     packet.is_local = 0
     packet.prerouting_done = 0
+    packet.ignore_df = packet.is_listed = packet.fragment_df = 0
+    packet.fragment_max = 0
     packet.bridge_port = packet.must_leave_by = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
 

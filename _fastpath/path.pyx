@@ -25,8 +25,9 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
 from _fastpath.address cimport addr_equal, addr_is_zero
 from _fastpath.answers cimport arp_answer, icmp_error, not_routed
-from _fastpath.bridge cimport bridge_input, bridge_output
+from _fastpath.bridge cimport bridge_input, bridge_output, bridge_push
 from _fastpath.conntrack cimport conntrack_drop
+from _fastpath.cuts cimport NO_MORE, cut, next_fragment
 from _fastpath.forwarding cimport (
     host_lookup,
     output_device,
@@ -35,6 +36,7 @@ from _fastpath.forwarding cimport (
     wire_lookup,
 )
 from _fastpath.fib_rules cimport flowi_output, flowi_t
+from _fastpath.fragments cimport gather
 from _fastpath.hooks cimport hooks
 from _fastpath.image cimport (
     DEVICE_BRIDGE,
@@ -63,6 +65,7 @@ from _fastpath.packet cimport (
     ether_dst,
     is_group_mac,
     packet_parse,
+    packet_pull,
     packet_set_ttl,
     packet_t,
     packet_trim,
@@ -76,7 +79,6 @@ from _fastpath.reason cimport (
     DROPPED,
     FORWARDED,
     FRAGMENTATION_NEEDED,
-    FRAGMENTATION_UNMODELLED,
     FRAME_TOO_SHORT,
     GROUP_ADDRESS,
     HOST,
@@ -90,6 +92,7 @@ from _fastpath.reason cimport (
     UNHANDLED_PROTOCOL,
     UNKNOWN,
 )
+from _fastpath.state cimport USER_LOCAL
 from _fastpath.trace cimport (
     EVENT_TTL,
     GENERATED_ICMP_TIME_EXCEEDED,
@@ -109,6 +112,7 @@ from _fastpath.tunnel cimport decapsulate, encapsulate
 from _fastpath.vxlan cimport vxlan_of_packet
 from _fastpath.walk cimport (
     END,
+    GO_ON,
     RECEIVE,
     SEND,
     TRANSMIT,
@@ -125,6 +129,8 @@ from _fastpath.walk cimport (
 
 
 cdef enum:
+    IP_MTU_MAX = 65535
+    IPV6_MTU_MIN = 1280
     ARRIVALS_MAX = 600      # of a packet that loops below the IP layer, where no TTL ends it
 
 
@@ -144,6 +150,7 @@ cdef int receive(walk_t* walk) noexcept nogil:
         return drop(walk, FRAME_TOO_SHORT)
     if packet.is_looped and packet.family:
         packet.is_looped = packet.is_local = 0
+        packet.fragment_max = packet.fragment_df = 0    # ip_rcv_core: IPCB is cleared
         packet.in_device, packet.out_device = device, -1
         return END if hooks(walk, HOOK_PREROUTING) == END else local_in(walk, device)
     packet.entered_by = device
@@ -255,6 +262,8 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
         if hooks(walk, HOOK_PREROUTING) == END:
             return END
     packet.prerouting_done = 0
+    if packet.proto == PROTO_TCP:
+        packet_pull(packet, 20)         # tcp_v4_early_demux
     if is_multicast(packet):
         return end(walk, CONSUMED, GROUP_ADDRESS, device)
     reason = route_input(walk.image, walk.state, packet, device, &route)
@@ -276,8 +285,24 @@ cdef inline bint is_multicast(const packet_t* packet) noexcept nogil:
     return packet.dst.hi >> 56 == 0xFF
 
 
-cdef inline bint is_too_long(const packet_t* packet, uint32_t mtu) noexcept nogil:
-    return packet.ip_length > mtu and not packet.is_gso
+cdef bint exceeds(const packet_t* packet, uint32_t mtu) noexcept nogil:
+    """ip_exceeds_mtu, ip6_pkt_too_big: it is told to the sender, whose packets must not be cut."""
+    if packet.ip_length <= mtu or not packet.dont_fragment:
+        return False
+    return packet.fragment_max > mtu or not (packet.ignore_df or packet.is_gso)
+
+
+cdef inline uint32_t route_mtu(const walk_t* walk, const route_t* way,
+                               int32_t device) noexcept nogil:
+    """ip_dst_mtu_maybe_forward"""
+    return min(walk.image.devices[device].mtu, <uint32_t>IP_MTU_MAX)
+
+
+cdef int too_big(walk_t* walk, uint32_t mtu) noexcept nogil:
+    cdef bint is_ipv6 = walk.packet.family == 6
+    return answered(walk, icmp_error(
+        walk, GENERATED_ICMP_TOO_BIG, 2 if is_ipv6 else 3, 0 if is_ipv6 else 4, mtu),
+        FRAGMENTATION_NEEDED)
 
 
 cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
@@ -285,21 +310,22 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     cdef packet_t* packet = walk.packet
     cdef const route_t* way = &walk.image.routes[route]
     cdef bint is_ipv6 = packet.family == 6
-    cdef uint32_t mtu = walk.image.devices[way.device].mtu
+    cdef uint32_t mtu = route_mtu(walk, way, way.device)
     packet.route = route
     if walk.image.devices[device].is_ether and is_group_mac(ether_dst(packet)):
         return drop(walk, OTHER_HOST)           # pkt_type: not for this host alone
     if packet.ttl <= 1:
         return answered(walk, icmp_error(
             walk, GENERATED_ICMP_TIME_EXCEEDED, 3 if is_ipv6 else 11, 0, 0), TTL_EXPIRED)
-    if packet.proto == PROTO_TCP and packet.ip_length > walk.image.devices[device].mtu:
+    if (packet.proto == PROTO_TCP and packet.ip_length > walk.image.devices[device].mtu
+            and not packet.ignore_df):
         # Longer than the device it came by takes: it was never one frame.  The capture shows
         # it before its sender's device cut it up (GSO), and Linux lets it pass whole.
         packet.is_gso = 1
-    if is_too_long(packet, mtu) and packet.dont_fragment:
-        return answered(walk, icmp_error(
-            walk, GENERATED_ICMP_TOO_BIG, 2 if is_ipv6 else 3, 0 if is_ipv6 else 4, mtu),
-            FRAGMENTATION_NEEDED)
+    if is_ipv6:
+        mtu = max(mtu, <uint32_t>IPV6_MTU_MIN)
+    if exceeds(packet, mtu):
+        return too_big(walk, mtu)
     trace_value(walk.trace, EVENT_TTL, packet.ttl, packet.ttl - 1)
     packet_set_ttl(packet, packet.ttl - 1)
     packet.in_device, packet.out_device = device, way.device
@@ -316,7 +342,12 @@ cdef int local_in(walk_t* walk, int32_t device) noexcept nogil:
     cdef int32_t tunnel
     cdef int reason = 0
     packet.in_device, packet.out_device = device, -1
+    if packet.family == 4 and gather(walk, USER_LOCAL) == END:
+        return END
     if hooks(walk, HOOK_INPUT) == END:
+        return END
+    # IPv6's fragment header is a header like others: INPUT saw the fragments.
+    if packet.family == 6 and gather(walk, USER_LOCAL) == END:
         return END
     trace_step(walk.trace, STEP_LOCAL_IN, <uint32_t>packet.node)
     tunnel = vxlan_of_packet(walk.image, packet, &reason)
@@ -368,6 +399,38 @@ cdef uint64_t group_mac(const packet_t* packet) noexcept nogil:
 
 
 cdef int ip_output(walk_t* walk) noexcept nogil:
+    """ip_finish_output, ip6_finish_output"""
+    return END if fit(walk) == END else link_output(walk)
+
+
+cdef int fit(walk_t* walk) noexcept nogil:
+    """ip_fragment, ip6_fragment: in fragments if the packet is too long, or came in such."""
+    cdef packet_t* packet = walk.packet
+    cdef const route_t* way = &walk.image.routes[packet.route]
+    cdef uint32_t mtu = route_mtu(
+        walk, way, output_device(walk.image, packet.node, packet.route))
+    cdef uint32_t limit = packet.fragment_max if packet.fragment_max else mtu
+    if packet.is_gso or (packet.is_local and packet.proto == PROTO_TCP and not packet.ignore_df):
+        return GO_ON                    # the node's own TCP: its device cuts it to size
+    if packet.family == 4:
+        if packet.ip_length <= mtu and not packet.fragment_max:
+            return GO_ON
+        if packet.dont_fragment and (not packet.ignore_df or limit > mtu):
+            return refused_by_size(walk, mtu)
+        return cut(walk, min(limit, mtu), -1)
+    if packet.ip_length <= min(limit, mtu):
+        return GO_ON
+    if limit > mtu or not (packet.ignore_df or packet.is_local):
+        return refused_by_size(walk, mtu)
+    return cut(walk, max(limit, <uint32_t>IPV6_MTU_MIN) if packet.fragment_max else mtu, -1)
+
+
+cdef int refused_by_size(walk_t* walk, uint32_t mtu) noexcept nogil:
+    """A process of the node is told without a packet (EMSGSIZE)."""
+    return drop(walk, FRAGMENTATION_NEEDED) if walk.packet.is_local else too_big(walk, mtu)
+
+
+cdef int link_output(walk_t* walk) noexcept nogil:
     """ip_finish_output2, dev_queue_xmit"""
     cdef packet_t* packet = walk.packet
     cdef const route_t* way = &walk.image.routes[packet.route]
@@ -375,10 +438,6 @@ cdef int ip_output(walk_t* walk) noexcept nogil:
     cdef const device_t* dev = &walk.image.devices[device]
     cdef uint64_t mac = 0
     cdef int reason
-    if is_too_long(packet, dev.mtu) and not (packet.is_local and packet.proto == PROTO_TCP):
-        # What the node's own TCP hands down is cut to size by its device.
-        return drop(walk, FRAGMENTATION_NEEDED if packet.is_local and packet.family == 4
-                    and packet.dont_fragment else FRAGMENTATION_UNMODELLED)
     if dev.is_ether:
         if (is_multicast(packet) or way.kind == ROUTE_BROADCAST
                 or (packet.family == 4 and packet.dst.lo == 0xFFFFFFFFu)):
@@ -412,6 +471,19 @@ cdef int device_output(walk_t* walk, int32_t device) noexcept nogil:
 
 
 cdef void run(walk_t* walk, int action) noexcept nogil:
+    """walk.packet to its end; in fragments, if it is cut on its way."""
+    cdef int32_t port
+    walk.cut_count = walk.told_rank = 0
+    follow(walk, action)
+    if not walk.cut_count:
+        return
+    port = next_fragment(walk)
+    while port != NO_MORE:
+        follow(walk, link_output(walk) if port < 0 else bridge_push(walk, port))
+        port = next_fragment(walk)
+
+
+cdef void follow(walk_t* walk, int action) noexcept nogil:
     cdef uint32_t arrivals = 0
     while action != END:
         if action == RECEIVE:
@@ -461,7 +533,7 @@ cdef void walk_packet(walk_t* walk, int action) noexcept nogil:
     # A connection that was never confirmed vanishes with its packet.
     conntrack_drop(walk, packet.connection)
     if walk.trace.count > STEPS_MAX:
-        verdict, reason = UNKNOWN, TRACE_FULL
+        verdict, reason, place = UNKNOWN, TRACE_FULL, here(walk)
     walk.verdict, walk.reason, walk.place = verdict, reason, place
 
 

@@ -19,6 +19,9 @@ cpdef enum Reason:
     OTHER_HOST = 4              # OTHERHOST: the frame is for another MAC address
     UNHANDLED_PROTOCOL = 5      # UNHANDLED_PROTO
     DEVICE_DOWN = 6             # DEV_READY
+    FRAGMENT_DUPLICATE = 7      # DUP_FRAG: nothing in it is new
+    FRAGMENT_INVALID = 8        # it contradicts the others of its packet; mostly they go with it
+    FRAGMENT_MEMORY = 9         # ipfrag_high_thresh is 0: none may wait
     # netfilter and conntrack
     NETFILTER_DROP = 10         # NETFILTER_DROP: a rule or a policy
     NETFILTER_REJECT = 11       # NETFILTER_DROP: a REJECT target
@@ -54,6 +57,7 @@ cpdef enum Reason:
     LEFT_BY_DEVICE = 62         # forwarded: nothing known has this MAC address out there
     ARP_HANDLED = 63
     GROUP_ADDRESS = 64          # broadcast or multicast, sent to every port
+    FRAGMENT_HELD = 65          # it waits for the rest of its packet
     # what the replay did not inject
     UNANSWERED = 70             # a recorded reply of a flow that was never delivered
     ANSWERED_BY_NODE = 71       # a recorded reply that the emulated nodes made themselves
@@ -64,8 +68,8 @@ cpdef enum Reason:
     # ours: the emulator stops, and says so
     MATCH_UNMODELLED = 200      # the rule's match is not modelled
     TARGET_UNMODELLED = 201     # the rule's target is not modelled
-    FRAGMENT_UNMODELLED = 202   # IP fragments meet conntrack
-    FRAGMENTATION_UNMODELLED = 203  # the packet would be fragmented here
+    FRAGMENT_UNMODELLED = 202   # more packets wait for fragments than there is room for
+    FRAGMENTATION_UNMODELLED = 203  # fragments of fragments of …, or a flood of them
     NEIGHBOUR_UNKNOWN = 205     # nothing given says who has this address
     CAPTURE_CUT = 206           # the capture holds too little of the packet
     TRACE_FULL = 207            # more steps than one trace holds

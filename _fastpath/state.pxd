@@ -123,6 +123,61 @@ cdef inline sctp_t* connection_sctp(connection_t* connection) noexcept nogil:
 cdef inline tuple_t* connection_tuple(connection_t* connection, uint32_t direction) noexcept nogil:
     return &connection.original + direction
 
+# Why fragments wait: those of one packet wait together, once for each.
+cpdef enum FragmentUser:        # enum ip_defrag_users
+    USER_CONNTRACK_IN = 0       # PREROUTING
+    USER_CONNTRACK_OUT = 1      # OUTPUT
+    USER_BRIDGE_IN = 2          # PREROUTING at a bridge
+    USER_LOCAL = 3              # for a process of the node
+
+# Whose settings count.
+cpdef enum FragmentClass:
+    FRAGMENT_IPV4 = 0           # net.ipv4.ipfrag_
+    FRAGMENT_CONNTRACK6 = 1     # net.netfilter.nf_conntrack_frag6_
+    FRAGMENT_IPV6 = 2           # net.ipv6.ip6frag_
+
+cpdef enum FragmentFlag:        # INET_FRAG_*
+    FRAGMENT_FIRST_IN = 1
+    FRAGMENT_LAST_IN = 2
+
+cpdef enum:
+    FRAGMENT_QUEUES = 256       # packets of which fragments may wait at one time, on all nodes
+    FRAGMENT_HEAD = 1024        # bytes before the payload: Ethernet, IP, what is not fragmented
+    FRAGMENT_DATA = 65536
+    FRAGMENT_MAP = 2048         # a bit for every eight bytes, as far as an offset may reach
+    FRAGMENT_SLOT = 72704       # FRAGMENT_HEAD + FRAGMENT_DATA + 3 FRAGMENT_MAP
+
+# What waits for the rest of one packet: struct ipq, struct frag_queue.  Its bytes are in a
+# slot of fragment_bytes: the head, the payload, and three maps (see fragments.pyx).
+cdef struct fragment_queue_t:
+    addr_t src, dst
+    uint64_t expires_ns     # 0 = free
+    uint32_t id
+    uint32_t length         # the payload's, as far as is known
+    uint32_t tail           # end of the last fragment so far
+    uint32_t received       # bytes of payload that came
+    uint32_t distance       # fragments of this sender since the last for this packet
+    uint32_t max_size, max_df_size  # longest fragment; longest with the DF bit
+    uint32_t head_size      # bytes of the head, from the Ethernet header on
+    uint32_t mark
+    int32_t node
+    int32_t device          # of a link-local destination; else -1
+    uint8_t family, proto, user     # FragmentUser
+    uint8_t flags           # FragmentFlag
+    uint8_t ecn             # a bit for each ECN field seen
+    uint8_t is_cut          # the capture does not hold all of some fragment
+    uint16_t next_header    # IPv6: where in the head the fragment header is announced
+
+# A packet that is being cut: the next fragment of it is walked when the last has ended.
+cdef struct cut_t:
+    packet_t whole
+    uint32_t header         # bytes from the IP header on that each fragment repeats
+    uint32_t at             # of its payload: where the next fragment begins
+    uint32_t space          # most payload of one fragment
+    uint32_t id             # IPv6: the identification
+    uint32_t next_header    # IPv6: where the number of the header after the repeated ones stands
+    int32_t port            # bridge port by which the fragments leave; -1 = by the route
+
 # A learned forwarding entry of a bridge.
 cdef struct learned_t:
     uint64_t mac            # 0 = free
@@ -213,6 +268,9 @@ cdef struct state_t:
     # bridges
     learned_t* learned
     uint32_t learned_mask
+    # fragments
+    fragment_queue_t* fragments     # (FRAGMENT_QUEUES,)
+    uint8_t* fragment_bytes     # (FRAGMENT_QUEUES, FRAGMENT_SLOT)
     # hosts on wires
     seen_t* seen
     uint32_t seen_mask
@@ -251,6 +309,14 @@ cdef struct walk_t:
     # packets made on the way, waiting for their turn
     packet_t* pending       # (PENDING_MAX,)
     uint32_t pending_count
+    # packets that are being cut, innermost last, and the end that tells of the whole packet
+    cut_t* cuts             # (CUTS_MAX,)
+    packet_t* told
+    uint32_t cut_count
+    uint8_t told_rank       # 0 = nothing yet: see cuts.pyx
+    uint8_t told_verdict
+    uint16_t told_reason
+    int32_t told_place
     # where the walk ended
     int32_t place
     uint16_t reason
@@ -259,3 +325,4 @@ cdef struct walk_t:
 
 cpdef enum:
     PENDING_MAX = 4
+    CUTS_MAX = 4            # of fragments of fragments

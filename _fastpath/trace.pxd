@@ -25,7 +25,9 @@ cpdef enum StepKind:
     STEP_DECAPSULATE = 14   # per device
     STEP_GENERATE = 15      # per node x Generated: the node makes a packet of its own
     STEP_UNDECIDED = 16     # per rule: whether it matched is not known; either way the same
-    STEP_KINDS = 17
+    STEP_REASSEMBLE = 17    # per node: the packet is whole, all its fragments are there
+    STEP_FRAGMENT = 18      # per node: the packet is cut into fragments; each goes on by itself
+    STEP_KINDS = 19
 
 cpdef enum Generated:
     GENERATED_ICMP_UNREACHABLE = 0      # ICMP 3 / ICMPv6 1

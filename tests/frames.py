@@ -13,20 +13,27 @@ def ether(src: str, dst: str, ethertype: bytes, payload: bytes) -> bytes:
     return bytes.fromhex((dst + src).replace(":", "")) + ethertype + payload
 
 
-def ipv4(src: object, dst: object, protocol: int, payload: bytes, **fields: int) -> bytes:
-    """fields: ttl, tos, id, fragment (flags and offset: DF 0x4000, MF 0x2000)"""
+def ipv4(
+    src: object, dst: object, protocol: int, payload: bytes, options: bytes = b"", **fields: int
+) -> bytes:
+    """fields: ttl, tos, id, fragment (flags and offset: DF 0x4000, MF 0x2000)
+
+    options  a multiple of four bytes
+    """
+    size = 20 + len(options)
     start = struct.pack(
         ">BBHHHBB",
-        0x45,
+        0x40 | size // 4,
         fields.get("tos", 0),
-        20 + len(payload),
+        size + len(payload),
         fields.get("id", 1),
         fields.get("fragment", 0),
         fields.get("ttl", 64),
         protocol,
     )
     addresses = ip_address(str(src)).packed + ip_address(str(dst)).packed
-    return start + checksum(start + addresses).to_bytes(2) + addresses + payload
+    check = checksum(start + addresses + options).to_bytes(2)
+    return start + check + addresses + options + payload
 
 
 def ipv6(src: object, dst: object, protocol: int, payload: bytes, hop_limit: int = 64) -> bytes:

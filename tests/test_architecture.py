@@ -114,11 +114,12 @@ def test_the_search_for_functions_finds_them():
 TWINS = [
     "answers", "bridge", "capture", "checksum", "choice", "conntrack", "conntrack_datagram",
     "conntrack_icmp", "conntrack_sctp", "conntrack_table", "conntrack_tcp", "conntrack_tuple",
-    "conntrack_window", "fdb", "fib_rules", "fib_select", "forwarding", "hooks", "icmp", "inject",
-    "lpm", "match_bytes", "match_conntrack", "match_extension", "match_hashlimit", "match_header",
-    "match_memory", "match_packet", "match_place", "match_recent", "match_time", "matches", "nat",
-    "nat_range", "neighbour", "netfilter", "packet", "path", "set_probe", "sets", "target_edit",
-    "targets", "tunnel", "vxlan", "ways",
+    "conntrack_window", "cuts", "fdb", "fib_rules", "fib_select", "forwarding", "fragment_queues",
+    "fragments", "hooks", "icmp", "inject", "lpm", "match_bytes", "match_conntrack",
+    "match_extension", "match_hashlimit", "match_header", "match_memory", "match_packet",
+    "match_place", "match_recent", "match_time", "matches", "nat", "nat_range", "neighbour",
+    "netfilter", "packet", "path", "set_probe", "sets", "target_edit", "targets", "tunnel",
+    "vxlan", "ways",
 ]  # fmt: skip
 
 

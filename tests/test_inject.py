@@ -458,6 +458,24 @@ def test_fragments_without_ports_are_answered_by_addresses_alone():
     assert (second.entry, fate(second)) == (PORT_OF[WEB2], ("DELIVERED", "HOST"))
 
 
+def in_fragments(src, dst, sport, dport):
+    body = fr.udp(src, sport, dst, dport, bytes(100))
+    parts = [(0, 48), (48, 96), (96, len(body))]
+    words = [(a // 8 | (0x2000 if b < len(body) else 0), body[a:b]) for a, b in parts]
+    return [ether(ip(src, dst, 17, part, fragment=word)) for word, part in words]
+
+
+@pytest.mark.parametrize("rules", [RULES, "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n"])
+def test_fragments_belong_to_the_flow_of_the_first(rules):
+    asked, answered = in_fragments(CLIENT, WEB2, 4000, 53), in_fragments(WEB2, CLIENT, 53, 4000)
+    found = records(*asked, *answered, nodes=two_nodes(rules))
+    assert [record.flow for record in found] == [0] * 6
+    assert [record.is_reply for record in found] == [False] * 3 + [True] * 3
+    assert {record.entry for record in found[:3]} == {PORT_OF[CLIENT]}
+    assert {record.entry for record in found[3:]} == {PORT_OF[WEB2]}
+    assert fate(found[2]) == fate(found[5]) == ("DELIVERED", "HOST")
+
+
 # ICMP errors.
 
 

@@ -23,6 +23,8 @@ NODE = np.dtype(
         ("conntrack_max", "u4"), ("timeouts", "u4", (48,)),
         ("conntrack_buckets", "u4"), ("conntrack_acct", "u1"), ("has_dccp", "u1"),
         ("padding", "u2"),
+        ("fragment_times", "u4", (3,)), ("fragment_distance", "u4"),
+        ("fragment_memory", "u1", (4,)),
     ],
     align=True,
 )  # fmt: skip
@@ -216,6 +218,17 @@ CONNECTION = np.dtype(
         ("original", TUPLE), ("reply", TUPLE),
         ("expires_ns", "u8"), ("tcp", TCP), ("next", "i4", (2,)), ("next_source", "i4"),
         ("status", "u4"), ("mark", "u4"), ("older", "i4"), ("newer", "i4"),
+    ],
+    align=True,
+)  # fmt: skip
+
+FRAGMENT_QUEUE = np.dtype(
+    [
+        ("src", ADDR), ("dst", ADDR), ("expires_ns", "u8"), ("id", "u4"), ("length", "u4"),
+        ("tail", "u4"), ("received", "u4"), ("distance", "u4"), ("max_size", "u4"),
+        ("max_df_size", "u4"), ("head_size", "u4"), ("mark", "u4"), ("node", "i4"),
+        ("device", "i4"), ("family", "u1"), ("proto", "u1"), ("user", "u1"), ("flags", "u1"),
+        ("ecn", "u1"), ("is_cut", "u1"), ("next_header", "u2"),
     ],
     align=True,
 )  # fmt: skip

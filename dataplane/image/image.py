@@ -25,6 +25,7 @@ from dataplane.image.memory import MemoryRows, memory_rows
 from dataplane.image.nodes import (
     accounts,
     base_chain_problem,
+    fragment_settings,
     hook_rows,
     port_range,
     sysctl,
@@ -96,7 +97,12 @@ def _step(names: Names, kind: int, index: int) -> Step:
         case StepKind.STEP_RULE | StepKind.STEP_UNDECIDED:
             rule = names.rules[index]
             return Step(kind, rule.node, rule.family, rule.table, rule.chain, rule.number)
-        case StepKind.STEP_LOCAL_OUT | StepKind.STEP_LOCAL_IN:
+        case (
+            StepKind.STEP_LOCAL_OUT
+            | StepKind.STEP_LOCAL_IN
+            | StepKind.STEP_REASSEMBLE
+            | StepKind.STEP_FRAGMENT
+        ):
             return Step(kind, names.nodes[index])
         case StepKind.STEP_CONNTRACK:
             node, info = divmod(index, CtInfo.CT_INFOS)
@@ -292,6 +298,7 @@ def _node_arrays(
             timeouts(state),
             sysctl(state, "net.netfilter.nf_conntrack_buckets", 262144, 2**32 - 1),
             accounts(state), tracks_dccp(state), 0,
+            *fragment_settings(state),
         ))  # fmt: skip
     arrays["nodes"] = _array(rows, dtypes.NODE)
     arrays["hooks"] = _array(hooks, dtypes.HOOK)
@@ -400,6 +407,8 @@ def _step_bases(names: Names) -> Array:
         StepKind.STEP_UNDECIDED: len(names.rules),
         StepKind.STEP_LOCAL_OUT: nodes,
         StepKind.STEP_LOCAL_IN: nodes,
+        StepKind.STEP_REASSEMBLE: nodes,
+        StepKind.STEP_FRAGMENT: nodes,
         StepKind.STEP_CONNTRACK: nodes * CtInfo.CT_INFOS,
         StepKind.STEP_NAT: nodes * 2,
         StepKind.STEP_ROUTE: len(names.routes),

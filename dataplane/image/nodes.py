@@ -74,6 +74,26 @@ def timeouts(state: NodeState) -> list[int]:
     return seconds
 
 
+# By FragmentClass: how long fragments wait, and how much memory they may take.
+FRAGMENT_TIMES = (
+    ("net.ipv4.ipfrag_time", 30), ("net.netfilter.nf_conntrack_frag6_timeout", 60),
+    ("net.ipv6.ip6frag_time", 60),
+)  # fmt: skip
+FRAGMENT_MEMORY = (
+    "net.ipv4.ipfrag_high_thresh", "net.netfilter.nf_conntrack_frag6_high_thresh",
+    "net.ipv6.ip6frag_high_thresh",
+)  # fmt: skip
+
+
+def fragment_settings(state: NodeState) -> tuple[list[int], int, list[int]]:
+    """Seconds by FragmentClass; ipfrag_max_dist; by FragmentClass, whether any may wait."""
+    return (
+        [sysctl(state, name, default, 2**31 - 1) for name, default in FRAGMENT_TIMES],
+        sysctl(state, "net.ipv4.ipfrag_max_dist", 64, 2**31 - 1),
+        [int(sysctl(state, name, 4194304, 2**63 - 1) > 0) for name in FRAGMENT_MEMORY] + [0],
+    )
+
+
 def sysctl(state: NodeState, name: str, default: int, most: int) -> int:
     """Value of a numeric sysctl.  Raises TableError when it is none, or out of range."""
     text = state.sysctls.get(name)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _fastpath.image import PREFIX_LENGTHS
+from _fastpath.state import FRAGMENT_QUEUES, FRAGMENT_SLOT
 from _fastpath.trace import OUTPUT_RESERVE, STEPS_MAX, TAPS_RESERVE
 from dataplane.image import conntrack, dtypes
 from dataplane.image.image import Image
@@ -65,6 +66,8 @@ class State:
             "node_oldest": np.full(nodes, -1, np.int32),
             "node_newest": np.full(nodes, -1, np.int32),
             "learned": np.zeros(LEARNED, dtypes.LEARNED),
+            "fragments": np.zeros(FRAGMENT_QUEUES, dtypes.FRAGMENT_QUEUE),
+            "fragment_bytes": np.zeros(FRAGMENT_QUEUES * FRAGMENT_SLOT, np.uint8),
             "seen": np.zeros(SEEN, dtypes.SEEN),
             "counters": np.zeros(2 * rules, np.uint64),
             **_memory_arrays(self.image.memory),

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from _fastpath.reason import Reason, Verdict
 from _fastpath.trace import EventKind, StepKind
 from dataplane.node.state import Route
-from dataplane.reference import fdb, forwarding
+from dataplane.reference import cuts, fdb, forwarding
 from dataplane.reference.headers import refusal
-from dataplane.reference.packet import ARP, Packet
-from dataplane.reference.steps import Ended, dropped
+from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, Packet
+from dataplane.reference.steps import Ended, dropped, unknown
 from dataplane.reference.topology import Device, is_group
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ def _set_ether_dst(path: Path, packet: Packet, mac: str) -> None:
 
 def _pass_up(path: Path, bridge: Device, port: Device, packet: Packet) -> Arrival:
     """To the bridge device's own IP."""
+    packet.forget_sizes()
     path.trace.step(StepKind.STEP_BRIDGE_LOCAL, bridge.node, name=bridge.name)
     path.tap(bridge, packet, outgoing=False)
     if packet.ethertype == ARP:
@@ -124,6 +125,21 @@ def _forward(
         path.hook("FORWARD", node, packet, in_device=bridge, out_device=bridge, route=route)
         path.hook("POSTROUTING", node, packet, out_device=bridge, route=route)
     path.trace.step(StepKind.STEP_BRIDGE_PORT, bridge.node, name=out.name)
+    is_long = bool(packet.family) and packet.has_headers and packet.ip_length > port.link.mtu
+    if is_long and packet.protocol == TCP and not packet.ignore_df:
+        packet.is_gso = True  # see forward
+    if _is_filtered(path, bridge, packet):
+        most = cuts.bridge_limit(packet, bridge.link.mtu, out.link.mtu)
+        if most is not None:
+            return path.fragment(packet, most, lambda part: _push(path, out, part))
+    return _push(path, out, packet)
+
+
+def _push(path: Path, out: Device, packet: Packet) -> Arrival:
+    """br_dev_queue_push_xmit, is_skb_forwardable: with room for a VLAN tag."""
+    path.packet, path.node = packet, out.node
+    if packet.length > out.link.mtu + ETHER_SIZE + 4 and not packet.is_gso:
+        raise dropped(Reason.FRAGMENTATION_NEEDED)
     return path.send(out, packet)
 
 
@@ -146,6 +162,8 @@ def bridge_output(path: Path, bridge: Device, packet: Packet) -> Arrival:
 def _flood(path: Path, bridge: Device, port: Device | None, packet: Packet) -> Arrival:
     """A copy to every port but the one it came by.  The packet's end is that of the copy
     that somebody wanted."""
+    if packet.ignore_df:  # each port's copy is cut anew
+        raise unknown(Reason.FRAGMENTATION_UNMODELLED)
     path.trace.step(StepKind.STEP_BRIDGE_FLOOD, bridge.node, name=bridge.name)
     ends = [
         path.follow_copy(out, packet)

@@ -20,6 +20,7 @@ class ChoiceKind(IntEnum):
     VXLAN_PORT = 3  # outer UDP source port
     IP_ID = 4  # identification of a packet made here
     MULTIPATH = 5  # leg of a multipath route
+    FRAGMENT_ID = 6  # of the fragments of an IPv6 packet
 
 
 class Fields(NamedTuple):
@@ -115,15 +116,22 @@ class Choices:
 
     def ip_id(self, node: str, fields: Fields) -> int:
         """`fields` are those of the packet inside, or of the one that provoked this one."""
-        value = self._fed(ChoiceKind.IP_ID, node, fields, 0)
+        return self._identification(ChoiceKind.IP_ID, node, fields, 0xFFFF)
+
+    def fragment_id(self, node: str, fields: Fields) -> int:
+        """32 bits."""
+        return self._identification(ChoiceKind.FRAGMENT_ID, node, fields, 0xFFFFFFFF)
+
+    def _identification(self, kind: ChoiceKind, node: str, fields: Fields, mask: int) -> int:
+        value = self._fed(kind, node, fields, 0)
         if value is not None:
             return value
-        start = fold(fold(self.seed & WORD, ChoiceKind.IP_ID), identity(node))
+        start = fold(fold(self.seed & WORD, kind), identity(node))
         number = 0
         while number == 0:  # Linux gives no packet identification 0
             count = self.ip_ids.get(node, 0)
             self.ip_ids[node] = count + 1
-            number = start + count & 0xFFFF
+            number = start + count & mask
         return number
 
     def _key(self, kind: int, node: str, fields: Fields, extra: int) -> int:
@@ -140,4 +148,4 @@ class Choices:
         self.uses[key] = use + 1
         if use < len(values):
             return values[use]
-        return None if kind == ChoiceKind.IP_ID else values[-1]
+        return None if kind in (ChoiceKind.IP_ID, ChoiceKind.FRAGMENT_ID) else values[-1]

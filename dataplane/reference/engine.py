@@ -10,6 +10,7 @@ from dataplane.node.state import Address, ConntrackEntry, NodeState
 from dataplane.reference import set_table
 from dataplane.reference.choice import Choices
 from dataplane.reference.conntrack_listing import listing, load
+from dataplane.reference.fragment_queues import Waiting
 from dataplane.reference.headers import header_refusal, refusal
 from dataplane.reference.neighbour import hear
 from dataplane.reference.node import Node
@@ -68,6 +69,9 @@ class Engine:
     ):
         self.nodes = {name: Node(state) for name, state in nodes.items()}
         self.topology = Topology(nodes)
+        waiting = Waiting()
+        for node in self.nodes.values():
+            node.fragments = waiting
         self.choices = Choices(seed, choices)
         self.has_begun = not has_listed
 

@@ -11,7 +11,8 @@ from _fastpath.reason import Verdict
 from dataplane.node.state import Address
 from dataplane.reference.conntrack_tuple import quoted_packet
 from dataplane.reference.engine import Place, Record
-from dataplane.reference.packet import ICMP, ICMPV6, WITH_PORTS, Packet
+from dataplane.reference.fragments import fragment_header
+from dataplane.reference.packet import ETHER_SIZE, ICMP, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.topology import Device, Host
 
 SYN, ACK = 2, 16
@@ -48,6 +49,20 @@ class Flow:
     verdict: int = int(Verdict.SKIPPED)  # of the last that came to somebody, else of the last
     is_answered: bool = False  # the nodes made a packet in answer: an ICMP error, a reset
     packets: int = 0
+
+
+Datagram = tuple[int, int, Address, Address, int]
+
+
+def datagram(packet: Packet) -> Datagram:
+    """What fragments of one packet have in common."""
+    number = packet.word(ETHER_SIZE + 4)
+    if packet.family == 6:
+        found = fragment_header(packet)
+        at = found[0] if found else len(packet.frame)
+        is_there = at + 8 <= len(packet.frame)
+        number = int.from_bytes(packet.frame[at + 4 : at + 8]) if is_there else 0
+    return packet.family, packet.protocol, packet.src, packet.dst, number
 
 
 def ends_of(packet: Packet) -> Ends:

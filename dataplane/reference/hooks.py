@@ -6,13 +6,11 @@ defragmentation -400 · raw -300 · conntrack -200 · mangle -150 · destination
 
 from collections.abc import Callable
 
-from _fastpath.reason import Reason
 from _fastpath.trace import StepKind
-from dataplane.reference import conntrack, nat, netfilter
+from dataplane.reference import conntrack, fragments, nat, netfilter
 from dataplane.reference.conntrack_table import CtInfo
-from dataplane.reference.packet import Packet
+from dataplane.reference.packet import SCTP, Packet
 from dataplane.reference.place import Place
-from dataplane.reference.steps import unknown
 
 
 def run(place: Place, packet: Packet, route_again: Callable[[], None]) -> None:
@@ -22,8 +20,11 @@ def run(place: Place, packet: Packet, route_again: Callable[[], None]) -> None:
     """
     rules = netfilter.ruleset(place.node.state, place.family)
     is_tracked = place.node.is_tracked[place.family]
-    if is_tracked and packet.is_fragment and place.hook in ("PREROUTING", "OUTPUT"):
-        raise unknown(Reason.FRAGMENT_UNMODELLED)  # conntrack puts them together
+    if is_tracked and place.hook in ("PREROUTING", "OUTPUT"):
+        fragments.gather(
+            place.node, packet, _fragment_user(place, packet), place.in_device, place.now_ns,
+            place.trace,
+        )  # fmt: skip
     for table in netfilter.BEFORE_CONNTRACK:
         _walk_table(place, table, packet)
     if is_tracked and place.hook in ("PREROUTING", "OUTPUT"):
@@ -52,6 +53,13 @@ def _asked(packet: Packet, table: str) -> tuple[object, ...]:
     return packet.src, packet.dst, packet.mark, packet.tos, hop_limit
 
 
+def _fragment_user(place: Place, packet: Packet) -> int:
+    """nf_ct_defrag_user."""
+    if place.hook == "OUTPUT":
+        return fragments.OUT
+    return fragments.IN if packet.bridge_port is None else fragments.BRIDGE
+
+
 def _walk_table(place: Place, table: str, packet: Packet) -> None:
     rules = netfilter.ruleset(place.node.state, place.family)
     found = netfilter.base_chain(rules, table, place.hook)
@@ -61,6 +69,8 @@ def _walk_table(place: Place, table: str, packet: Packet) -> None:
 
 def _track(place: Place, packet: Packet) -> None:
     arrives = place.hook == "PREROUTING"
+    if packet.ctinfo is None and packet.protocol == SCTP:
+        packet.pull(12)  # sctp_error
     ctinfo = conntrack.track(place.node, packet, place.now_ns, arrives)
     if ctinfo is not None:
         place.trace.step(StepKind.STEP_CONNTRACK, place.node.name, number=int(ctinfo))

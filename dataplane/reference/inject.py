@@ -13,6 +13,7 @@ one whose SYN, first datagram or echo request is seen first.
     else                    is left out
 """
 
+from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -32,6 +33,7 @@ from dataplane.reference.steps import Ended, Step, dropped
 NOWHERE: Place = ("", None)
 NOBODY = IPv4Address(0)
 REQUEST = 1  # of ARP, RFC 826
+HEADS = 64  # first fragments that are remembered
 INITIAL_TTLS = (64, 128, 255)
 
 
@@ -65,6 +67,7 @@ class Injector:
         self.at = at
         self.flows: list[Flow] = []
         self._by_ends: dict[Ends, Flow] = {}
+        self._heads: deque[tuple[flows.Datagram, Flow, bool]] = deque(maxlen=HEADS)
         self._now_ns = 0
 
     def inject(self, time_ns: int, frame: bytes, length: int) -> Injected:
@@ -99,7 +102,7 @@ class Injector:
         if flows.is_error(packet):
             return self._inject_error(packet)
         ends = flows.ends_of(packet)
-        flow, is_reply = self._find(ends)
+        flow, is_reply = self._find_fragment(packet) or self._find(ends)
         if flow is None:
             is_reply = not self._begins(packet, ends)
             flow = self._open(packet, ends, is_reply)
@@ -107,6 +110,8 @@ class Injector:
             self._turn(flow, packet, ends)
             is_reply = False
         flow.packets += 1
+        if packet.is_fragment and packet.is_first:
+            self._heads.append((flows.datagram(packet), flow, is_reply))
         walk = self._inject_responder if is_reply else self._inject_initiator
         return Injected(walk(packet, flow), flow.index, is_reply)
 
@@ -115,6 +120,14 @@ class Injector:
         if ends in self._by_ends:
             return self._by_ends[ends], False
         return self._by_ends.get(ends.turned()), True
+
+    def _find_fragment(self, packet: Packet) -> tuple[Flow, bool] | None:
+        """The first fragment alone has ports: those that follow belong where it belongs."""
+        if packet.is_first:
+            return None
+        wanted = flows.datagram(packet)
+        heads = reversed(self._heads)
+        return next(((flow, is_reply) for head, flow, is_reply in heads if head == wanted), None)
 
     def _begins(self, packet: Packet, ends: Ends) -> bool:
         if ends.src in self.clients or ends.dst in self.clients:
@@ -156,7 +169,9 @@ class Injector:
         if any(step.kind == StepKind.STEP_GENERATE for step in record.steps):
             flow.is_answered = True
         if record.verdict in (Verdict.DELIVERED, Verdict.FORWARDED) and _is_itself(record):
-            flow.arrived, flow.verdict = record, record.verdict
+            flow.verdict = record.verdict
+            if flow.arrived is None or _has_ports(record):
+                flow.arrived = record
         elif flow.arrived is None:
             flow.verdict = record.verdict
         return record
@@ -249,6 +264,12 @@ def _is_itself(record: Record) -> bool:
         kinds.count(kind) for kind in (StepKind.STEP_ENCAPSULATE, StepKind.STEP_DECAPSULATE)
     )
     return opened == closed
+
+
+def _has_ports(record: Record) -> bool:
+    """What arrived is no later fragment, which has none to answer to."""
+    packet = Packet(record.end_frame)
+    return not packet.has_headers or packet.is_first
 
 
 def _own_steps(record: Record) -> list[Step]:

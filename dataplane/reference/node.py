@@ -3,6 +3,7 @@
 from dataplane.node.local_routes import all_routes
 from dataplane.node.state import NodeState, Route, RoutingRule
 from dataplane.reference.conntrack_table import ConntrackTable
+from dataplane.reference.fragment_queues import Waiting
 from dataplane.reference.memory import HashlimitTable, RecentTable
 from dataplane.reference.set_table import Sets
 from dataplane.reference.tracking import tracks_connections, tracks_dccp, uses_match
@@ -50,6 +51,7 @@ class Node:
         self.tracks_dccp = tracks_dccp(state.kernel)
         self.sets = Sets(state.ipsets)
         self.conntrack = ConntrackTable()
+        self.fragments = Waiting()  # the engine's nodes share one
         self.learned: dict[tuple[str, str], str] = {}  # (bridge, mac): port
         self.counters: dict[Rule, list[int]] = {}  # packets, bytes
         self.evaluations: dict[

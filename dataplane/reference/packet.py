@@ -61,10 +61,15 @@ class Packet:
         self.is_prerouted = False  # it met PREROUTING at a bridge
         self.is_generated = False  # made by a node, not injected
         self.is_gso = False  # several segments that the sender's device would cut apart
+        self.ignore_df = False  # it was put together here, and may be cut again
+        self.pieces: list[int] = []  # payload bytes of each fragment that it came in
+        self.pieces_from = 0  # bytes of its headers that came with each of them
+        self.fragment_max = 0  # frag_max_size: length of the longest; 0 = it came whole
+        self.fragment_df = False  # IPSKB_FRAG_PMTU: fragments of it get the DF bit
         self.encapsulations = 0
         self.arrived_on: str | None = None  # device whose IP input it met
         self.bridge_port: str | None = None  # whose netfilter hooks it met on entry
-        self.is_partial = self._has_partial_checksum()
+        self.is_partial = self.has_partial_checksum()
 
     def copy(self) -> "Packet":
         other = Packet(bytes(self.frame), self.length)
@@ -77,6 +82,21 @@ class Packet:
         self.has_template = self.zone_is_mark = False
         self.zone, self.zone_directions = 0, frozenset()
         self.has_sender = self.is_prerouted = False
+        self.forget_fragments()
+
+    def forget_fragments(self) -> None:
+        self.ignore_df, self.pieces, self.pieces_from = False, [], 0
+        self.forget_sizes()
+
+    def pull(self, wanted: int) -> None:
+        """pskb_may_pull: so much of the transport header is wanted in one piece.  A packet whose
+        first fragment held less is not cut again where it was (measured on Linux 6.18)."""
+        if self.pieces and self.pieces[0] < wanted:
+            self.pieces, self.pieces_from = [], 0
+
+    def forget_sizes(self) -> None:
+        """ip_rcv_core clears the control block when the packet comes to the node's own IP."""
+        self.fragment_max, self.fragment_df = 0, False
 
     # Ethernet.
 
@@ -379,7 +399,7 @@ class Packet:
 
     # Checksums.
 
-    def _has_partial_checksum(self) -> bool:
+    def has_partial_checksum(self) -> bool:
         """The sender left the checksum to its device: the field holds the pseudo-header's
         sum alone (Linux, CHECKSUM_PARTIAL)."""
         if not self.has_headers:

@@ -26,7 +26,9 @@ from dataplane.reference import (
     answers,
     bridge,
     conntrack,
+    cuts,
     forwarding,
+    fragments,
     hooks,
     icmp,
     neighbour,
@@ -35,7 +37,7 @@ from dataplane.reference import (
     vxlan,
 )
 from dataplane.reference.answers import Made
-from dataplane.reference.choice import Choices
+from dataplane.reference.choice import Choices, Fields
 from dataplane.reference.fib_rules import Flow, output_flow
 from dataplane.reference.headers import header_refusal, is_unheard_of, refusal
 from dataplane.reference.node import Node
@@ -46,6 +48,7 @@ from dataplane.reference.topology import Device, Kind, Topology, group_mac, is_g
 
 BROADCAST_MAC = "ff:ff:ff:ff:ff:ff"
 NO_MAC = "00:00:00:00:00:00"
+MOST_MTU = 65535  # IP_MAX_MTU
 MOST_ARRIVALS = 600  # of one packet: where it loops below IP, no TTL ends it
 # What a route's refusal is answered with.
 ANSWERS = {
@@ -81,6 +84,7 @@ class Path:
         self.trace = Trace()
         self.pending: list[Made] = []
         self.rerouted: Route | None = None  # what OUTPUT made of a packet's route
+        self.open_cuts = 0  # packets of which fragments have not been sent yet
         self.made = 0  # packets made on this packet's way
         self.node = node  # where the packet is
         self.packet = Packet(b"")
@@ -163,6 +167,7 @@ class Path:
         if len(packet.frame) < ETHER_SIZE:
             raise dropped(Reason.FRAME_TOO_SHORT)
         if arrival.is_looped and packet.family:
+            packet.forget_sizes()
             self.hook("PREROUTING", self.node_of(device), packet, in_device=device)
             return self.local_in(device, packet)
         if self._master_kind(device) == Kind.BRIDGE:
@@ -199,6 +204,8 @@ class Path:
             packet.trim()
             packet.arrived_on = device.name
             self.hook("PREROUTING", node, packet, in_device=device)
+        if packet.protocol == TCP:
+            packet.pull(20)  # tcp_v4_early_demux
         if packet.dst.is_multicast:
             raise Ended(Verdict.CONSUMED, Reason.GROUP_ADDRESS, device.name)
         route, end = forwarding.route_input(node, device.name, packet, self.choices)
@@ -215,13 +222,20 @@ class Path:
     def local_in(self, device: Device, packet: Packet) -> Arrival:
         """ip_local_deliver."""
         node = self.node_of(device)
+        if packet.family == 4:
+            self._gather(node, device, packet)
         self.hook("INPUT", node, packet, in_device=device)
+        if packet.family == 6:  # the fragment header is one like others: INPUT saw the fragments
+            self._gather(node, device, packet)
         self.trace.step(StepKind.STEP_LOCAL_IN, node.name)
         receiver = vxlan.receiver(node.state.links, packet)
         if receiver is None:
             raise Ended(Verdict.DELIVERED, Reason.LOCAL_PROCESS)
         tunnel_device = self.topology.device(node.name, receiver.name)
         return Arrival(tunnel_device, tunnel.decapsulate(self, tunnel_device, packet))
+
+    def _gather(self, node: Node, device: Device, packet: Packet) -> None:
+        fragments.gather(node, packet, fragments.LOCAL, device.name, self.now_ns, self.trace)
 
     def forward(self, device: Device, packet: Packet, route: Route) -> Arrival:
         """ip_forward: errors about TTL and size come before the hooks, and the hooks see the
@@ -231,19 +245,25 @@ class Path:
             raise dropped(Reason.OTHER_HOST)  # pkt_type: not for this host alone
         if packet.ttl <= 1:
             raise answers.error(self, node, packet, icmp.TIME_EXCEEDED, Reason.TTL_EXPIRED)
-        if packet.protocol == TCP and packet.ip_length > device.link.mtu:
+        if packet.protocol == TCP and packet.ip_length > device.link.mtu and not packet.ignore_df:
             # Too long already for the device it came by: it never was one frame.  Its sender
             # left it to a device to be cut up (GSO), and so may we, whatever carries it.
             packet.is_gso = True
-        if packet.ip_length > out.link.mtu and packet.dont_fragment and not packet.is_gso:
-            what = icmp.too_big(out.link.mtu)
-            raise answers.error(self, node, packet, what, Reason.FRAGMENTATION_NEEDED)
+        mtu = _mtu(out)
+        if packet.family == 6:
+            mtu = max(mtu, cuts.LEAST_MTU6)
+        if cuts.exceeds(packet, mtu):
+            raise self._too_big(node, packet, mtu)
         before = packet.ttl
         packet.set_ttl(before - 1)
         self.trace.event(EventKind.EVENT_TTL, before, packet.ttl)
         self.hook("FORWARD", node, packet, in_device=device, out_device=out, route=route)
         self.hook("POSTROUTING", node, packet, out_device=out, route=route)
         return self.ip_output(out, packet, route)
+
+    def _too_big(self, node: Node, packet: Packet, mtu: int) -> Ended:
+        reason = Reason.FRAGMENTATION_NEEDED
+        return answers.error(self, node, packet, icmp.too_big(mtu), reason)
 
     def _out_device(self, node: str, route: Route) -> Device:
         if route.type == "local":
@@ -295,24 +315,51 @@ class Path:
         self.route_step(node, self.rerouted)
 
     def ip_output(self, out: Device, packet: Packet, route: Route) -> Arrival:
+        """ip_finish_output: in fragments, if the packet is too long or came in such."""
+        node = self.node_of(out)
+        try:
+            most = cuts.limit(packet, _mtu(out))
+        except ValueError:
+            if packet.has_sender:  # a process is told without a packet (EMSGSIZE)
+                raise dropped(Reason.FRAGMENTATION_NEEDED) from None
+            raise self._too_big(node, packet, _mtu(out)) from None
+        if most is None:
+            return self.link_output(out, packet, route)
+        return self.fragment(packet, most, lambda part: self.link_output(out, part, route))
+
+    def fragment(self, packet: Packet, most: int, send: Callable[[Packet], Arrival]) -> Arrival:
+        """Each fragment to its end, then the end of the one that tells of the whole packet."""
+        if self.open_cuts == cuts.MOST_CUTS:
+            raise unknown(Reason.FRAGMENTATION_UNMODELLED)
+        name, ends = self.node, []
+        fields = packet.fields
+        parts = cuts.cut(packet, most, lambda: self._fragment_id(name, fields))
+        self.trace.step(StepKind.STEP_FRAGMENT, name)
+        self.open_cuts += 1
+        for number, part in enumerate(parts, 1):
+            self.open_cuts -= number == len(parts)
+            end = self._follow(lambda part=part: send(part))  # type: ignore[misc]
+            ends.append((end, self.node, self.packet))
+            if len(self.trace.steps) > STEPS_MAX:
+                self.open_cuts -= number < len(parts)
+                break
+        end, self.node, self.packet = max(ends, key=lambda each: cuts.rank(each[0]))
+        raise end
+
+    def _fragment_id(self, node: str, fields: Fields) -> int:
+        number = self.choices.fragment_id(node, fields)
+        self.trace.value(EventKind.EVENT_IP_ID, 0, number)
+        return number
+
+    def link_output(self, out: Device, packet: Packet, route: Route) -> Arrival:
         """ip_finish_output2: the next hop's MAC address, and the Ethernet header."""
-        self._check_size(out, packet)
+        self.packet, self.node = packet, out.node
         before = packet.ether_src, packet.ether_dst
         packet.ether_dst = self._next_mac(out, packet, route)
         packet.ether_src = out.link.mac or NO_MAC
         self.ether_event(EventKind.EVENT_ETHER_SRC, before[0], packet.ether_src)
         self.ether_event(EventKind.EVENT_ETHER_DST, before[1], packet.ether_dst)
         return self.send(out, packet)
-
-    def _check_size(self, out: Device, packet: Packet) -> None:
-        """What the node's own TCP hands down is cut to size by its device."""
-        if packet.ip_length <= out.link.mtu or packet.is_gso:
-            return
-        if packet.has_sender and packet.protocol == TCP:
-            return
-        if packet.has_sender and packet.family == 4 and packet.dont_fragment:
-            raise dropped(Reason.FRAGMENTATION_NEEDED)
-        raise unknown(Reason.FRAGMENTATION_UNMODELLED)
 
     def _next_mac(self, out: Device, packet: Packet, route: Route) -> str:
         if out.link.link_type != "ether":
@@ -408,6 +455,11 @@ def _next_hop(packet: Packet, route: Route | None) -> Address | None:
     if route is None or route.gateway is None or route.gateway.version != packet.family:
         return None
     return route.gateway
+
+
+def _mtu(out: Device) -> int:
+    """ip_dst_mtu_maybe_forward."""
+    return min(out.link.mtu, MOST_MTU)
 
 
 def _is_for(device: Device, packet: Packet) -> bool:

@@ -15,6 +15,7 @@ class Step(NamedTuple):
     RULE, UNDECIDED                 node, family, table, chain, number (0: the policy)
     DEVICE_IN/OUT, BRIDGE_*, …      node, name = device
     LOCAL_OUT, LOCAL_IN             node
+    REASSEMBLE, FRAGMENT            node
     CONNTRACK                       node, number = ctinfo
     NAT                             node, number = 0 source, 1 destination
     ROUTE                           node, family, table, name = node.route_text of the route

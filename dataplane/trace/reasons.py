@@ -33,6 +33,11 @@ REASONS = {
         "Nobody on the node handles this EtherType.", "UNHANDLED_PROTO"
     ),
     Reason.DEVICE_DOWN: Explained("The device is down.", "DEV_READY"),
+    Reason.FRAGMENT_DUPLICATE: Explained("A fragment that had come before.", "DUP_FRAG"),
+    Reason.FRAGMENT_INVALID: Explained(
+        "A fragment that does not fit the others of its packet; those are gone with it."
+    ),
+    Reason.FRAGMENT_MEMORY: Explained("The node lets no fragments wait (ipfrag_high_thresh)."),
     # netfilter and conntrack
     Reason.NETFILTER_DROP: Explained("A rule or a chain's policy drops it.", "NETFILTER_DROP"),
     Reason.NETFILTER_REJECT: Explained("A REJECT rule refuses it.", "NETFILTER_DROP"),
@@ -96,6 +101,7 @@ REASONS = {
     Reason.LEFT_BY_DEVICE: Explained("Sent out; nothing given says who is out there."),
     Reason.ARP_HANDLED: Explained("An ARP message: answered, or taken note of."),
     Reason.GROUP_ADDRESS: Explained("Broadcast or multicast, sent to every port."),
+    Reason.FRAGMENT_HELD: Explained("A fragment: it waits for the rest of its packet."),
     # what the replay did not inject
     Reason.UNANSWERED: Explained("A recorded reply in a flow that was never delivered."),
     Reason.ANSWERED_BY_NODE: Explained("A recorded reply that the emulated nodes make themselves."),
@@ -107,10 +113,10 @@ REASONS = {
     Reason.MATCH_UNMODELLED: Explained("A match that is not modelled decides here."),
     Reason.TARGET_UNMODELLED: Explained("A target that is not modelled decides here."),
     Reason.FRAGMENT_UNMODELLED: Explained(
-        "IP fragments meet conntrack; reassembly is not modelled."
+        "More packets wait for their fragments here than there is room for."
     ),
     Reason.FRAGMENTATION_UNMODELLED: Explained(
-        "It would be fragmented here, which is not modelled."
+        "It would be cut into fragments again and again, or flooded in fragments."
     ),
     Reason.NEIGHBOUR_UNKNOWN: Explained("Nothing given says who has the next hop's address."),
     Reason.CAPTURE_CUT: Explained("The capture holds too little of the packet to go on."),

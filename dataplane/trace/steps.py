@@ -20,11 +20,15 @@ TITLES = {
     StepKind.STEP_ENCAPSULATE: "encapsulate",
     StepKind.STEP_DECAPSULATE: "decapsulate",
     StepKind.STEP_GENERATE: "make",
+    StepKind.STEP_REASSEMBLE: "reassemble",
+    StepKind.STEP_FRAGMENT: "fragment",
 }
 
 _WORDS: dict[StepKind, Callable[[Step], str]] = {
     StepKind.STEP_LOCAL_OUT: lambda step: "by the node",
     StepKind.STEP_LOCAL_IN: lambda step: "by the node",
+    StepKind.STEP_REASSEMBLE: lambda step: "the packet is whole",
+    StepKind.STEP_FRAGMENT: lambda step: "each goes on by itself",
     StepKind.STEP_CONNTRACK: lambda step: CTINFOS[step.number],
     StepKind.STEP_NAT: lambda step: "destination" if step.number else "source",
     StepKind.STEP_BRIDGE_PORT: lambda step: f"port {step.name}",

@@ -23,6 +23,8 @@ KINDS = {
     StepKind.STEP_DECAPSULATE: "decapsulate",
     StepKind.STEP_GENERATE: "generate",
     StepKind.STEP_UNDECIDED: "undecided",
+    StepKind.STEP_REASSEMBLE: "reassemble",
+    StepKind.STEP_FRAGMENT: "fragment",
 }
 
 # By ctinfo; the names of `-m conntrack --ctstate`, with the direction where there are two.
