@@ -17,6 +17,9 @@ NODES, DEVICES = len(NAMES.nodes), len(NAMES.devices)
 # How many steps there are of each kind.
 SIZES = dict.fromkeys(range(StepKind.STEP_KINDS), DEVICES) | {
     StepKind.STEP_RULE: len(NAMES.rules),
+    StepKind.STEP_UNDECIDED: len(NAMES.rules),
+    StepKind.STEP_REASSEMBLE: NODES,
+    StepKind.STEP_FRAGMENT: NODES,
     StepKind.STEP_LOCAL_OUT: NODES,
     StepKind.STEP_LOCAL_IN: NODES,
     StepKind.STEP_CONNTRACK: NODES * CtInfo.CT_INFOS,

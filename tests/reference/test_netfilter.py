@@ -158,4 +158,4 @@ def test_later_fragments_have_no_ports(protocol, offset, expected, reason):
 
 def test_fragments_meet_conntrack():
     record = send(engine(nat()), 6, SYN, fragment=0x2000)
-    assert (record.verdict, record.reason) == (Verdict.UNKNOWN, Reason.FRAGMENT_UNMODELLED)
+    assert (record.verdict, record.reason) == (Verdict.CONSUMED, Reason.FRAGMENT_HELD)
