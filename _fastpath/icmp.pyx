@@ -100,7 +100,9 @@ cdef bint icmp_may_answer(const packet_t* packet) noexcept nogil:
         return True
     if (packet.src.hi | packet.src.lo) == 0 or packet.src.hi >> 56 == 0xFF:
         return False
-    return packet.proto != PROTO_ICMPV6 or (has_type and type >= 128)
+    if packet.proto != PROTO_ICMPV6 or not packet.is_first:
+        return True                     # is_ineligible looks no further than a fragment header
+    return type >= 128 if has_type else packet.is_fragment
 
 
 cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_t type,

@@ -87,7 +87,7 @@ def may_answer(packet: Packet, dst_type: str) -> bool:
 
     dst_type  of the packet's destination, as address_type says
     """
-    if not packet.is_first or dst_type in ("broadcast", "multicast"):
+    if dst_type in ("broadcast", "multicast"):
         return False
     if is_group(packet.ether_dst):
         return False  # pkt_type: it was not for this host alone
@@ -95,6 +95,8 @@ def may_answer(packet: Packet, dst_type: str) -> bool:
         return False
     if packet.src == IPv4Address("255.255.255.255"):
         return False
+    if not packet.is_first:
+        return packet.family == 6  # is_ineligible of IPv6 looks no further than its header
     return not (packet.is_icmp and _is_error(packet))
 
 
@@ -103,7 +105,7 @@ def _is_error(packet: Packet) -> bool:
     if packet.protocol == (ICMPV6 if packet.family == 4 else ICMP):
         return False  # of the other family: a protocol like any other
     if not packet.payload:
-        return True
+        return packet.family == 4 or not packet.is_fragment
     kind = packet.payload[0]  # which is enough to tell its type
     if packet.family == 6:
         return kind < 128
