@@ -135,6 +135,7 @@ cdef int bridge_forward(walk_t* walk, int32_t bridge, int32_t port, int32_t to) 
         return drop(walk, BRIDGE_SAME_PORT)
     if meets_bridge_netfilter(walk):
         packet.in_device = packet.out_device = bridge
+        packet.bridge_port_out = to
         if hooks(walk, HOOK_FORWARD) == END or hooks(walk, HOOK_POSTROUTING) == END:
             return END
     trace_step(walk.trace, STEP_BRIDGE_PORT, <uint32_t>to)

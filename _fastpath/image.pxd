@@ -96,6 +96,8 @@ cpdef enum MatchKind:
     MATCH_TCPMSS = 6        # a-b
     MATCH_SPI = 7           # a-b, at c in a header of d bytes
     MATCH_SCTP_CHUNKS = 8   # a: words; b: entries; c: SctpMatch; d: 1 damage is undecided
+    MATCH_DCCP_TYPES = 9    # type is one of bits a
+    MATCH_DCCP_OPTION = 10  # option a is present; d: 1 damage is undecided
     # its network header and the link layer's
     MATCH_HEADER_FIRST = 20
     MATCH_IPRANGE = 20      # a: words of the first and last address; b: 1 the destination
@@ -119,6 +121,8 @@ cpdef enum MatchKind:
     MATCH_MARK = 60         # (mark & b) == a
     MATCH_ADDRTYPE = 61     # a: source types, b: destination types (bit RouteKind), c: AddrtypeFlag
     MATCH_NEVER = 62        # known not to match (owner, of a forwarded packet)
+    MATCH_NO = 63           # never matches
+    MATCH_PHYSDEV = 64      # flags and d: PhysdevFlag asked and turned; a, b: words of in, out
     # its connection
     MATCH_CONNTRACK_FIRST = 100
     MATCH_CONNTRACK = 100   # a: states (CtState bits); b: status bits; see match_conntrack.pyx
@@ -169,6 +173,14 @@ cpdef enum AddrtypeFlag:
     ADDRTYPE_INVERT_DEST = 2
     ADDRTYPE_LIMIT_IFACE_IN = 4
     ADDRTYPE_LIMIT_IFACE_OUT = 8
+
+# What -m physdev asks: XT_PHYSDEV_OP_*.
+cpdef enum PhysdevFlag:
+    PHYSDEV_IN = 1
+    PHYSDEV_OUT = 2
+    PHYSDEV_BRIDGED = 4
+    PHYSDEV_IS_IN = 8
+    PHYSDEV_IS_OUT = 16
 
 # What -m recent asks: XT_RECENT_*.
 cpdef enum RecentFlag:

@@ -3,6 +3,8 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from _fastpath.image cimport (
+    MATCH_DCCP_OPTION,
+    MATCH_DCCP_TYPES,
     MATCH_ICMP,
     MATCH_MULTIPORT,
     MATCH_PORTS,
@@ -18,6 +20,7 @@ from _fastpath.image cimport (
     SCTP_ONLY,
     range_t,
 )
+from _fastpath.match_dccp cimport dccp_match
 from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, YES
 from _fastpath.packet cimport (
     ETHER_SIZE,
@@ -246,6 +249,8 @@ cdef int packet_match(walk_t* walk, const match_t* match) noexcept nogil:
         return spi_match(match, packet)
     if match.kind == MATCH_SCTP_CHUNKS:
         return sctp_chunks_match(walk, match)
+    if match.kind == MATCH_DCCP_TYPES or match.kind == MATCH_DCCP_OPTION:
+        return dccp_match(match, packet)
     if match.kind == MATCH_ICMP:
         return icmp_match(match, packet)
     return UNDECIDED

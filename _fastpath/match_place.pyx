@@ -12,10 +12,13 @@ from _fastpath.image cimport (
     MATCH_ADDRTYPE,
     MATCH_MARK,
     MATCH_NEVER,
+    MATCH_NO,
+    MATCH_PHYSDEV,
     ROUTE_LOCAL,
     ROUTE_MULTICAST,
     ROUTE_UNICAST,
 )
+from _fastpath.match_device cimport physdev_match
 from _fastpath.matches cimport NO, UNDECIDED, YES
 from _fastpath.packet cimport packet_t
 
@@ -67,4 +70,8 @@ cdef int place_match(walk_t* walk, const match_t* match) noexcept nogil:
         if walk.packet.is_local and (match.a or not walk.packet.is_made):
             return UNDECIDED
         return NO ^ match.invert
+    if match.kind == MATCH_PHYSDEV:
+        return physdev_match(walk, match)
+    if match.kind == MATCH_NO:
+        return NO
     return UNDECIDED

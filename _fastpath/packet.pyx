@@ -484,7 +484,7 @@ cdef void packet_load(packet_t* packet, const uint8_t* frame, uint32_t size,
     packet.length = max(length, packet.size)
     packet.connection = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
-    packet.bridge_port = packet.must_leave_by = -1
+    packet.bridge_port = packet.bridge_port_out = packet.must_leave_by = -1
     memcpy(packet.frame, frame, packet.size)
 
 
@@ -510,7 +510,7 @@ cdef void packet_scrub(packet_t* packet) noexcept nogil:
     packet.prerouting_done = 0
     packet.ignore_df = packet.is_listed = packet.fragment_df = 0
     packet.fragment_max = 0
-    packet.bridge_port = packet.must_leave_by = -1
+    packet.bridge_port = packet.bridge_port_out = packet.must_leave_by = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
 
 

@@ -21,6 +21,10 @@ BOTH_FAMILIES = [
     "-p sctp -m sctp --chunk-types any DATA:Be,INIT",
     "-p sctp -m sctp --chunk-types only SACK,DATA",
     "-p sctp -m sctp ! --chunk-types all INIT,DATA:B",
+    "-p dccp -m dccp --dport 80", "-p dccp -m dccp ! --dport 80 --dccp-types REQUEST",
+    "-p dccp -m dccp ! --dccp-types REQUEST,DATA", "-p dccp -m dccp --dccp-types SYNCACK,INVALID",
+    "-p dccp -m dccp --dccp-option 32", "-p dccp -m dccp --sport 1000 ! --dccp-option 44",
+    "-p dccp -m dccp --dccp-types RESET,DATAACK --dccp-option 1",
     '-m u32 --u32 "0x6&0xff=0x6,0x11"', '-m u32 ! --u32 "0x0>>0x16&0x3c@0x0>>0x10=0x3e8"',
     '-m u32 --u32 "0x0>>0x16&0x3c@0xc>>0x1a&0x3c@0x0=0x0:0x61616161"',
     '-m u32 --u32 "0x0<<0x8=0x0:0xffff&&0x40=0x0"', '-m u32 ! --u32 "0x0@0x0=0x0"',
@@ -62,6 +66,17 @@ CONNTRACK = [
     "-m conntrack --ctstate INVALID", "-m state --state ESTABLISHED",
 ]  # fmt: skip
 PLACE = ["-m addrtype --dst-type LOCAL", "-m addrtype ! --src-type UNICAST,LOCAL"]
+# `{a}`, `{b}`: ports of a bridge.  Not in OUTPUT.
+BRIDGE_PORTS = [
+    "-m physdev --physdev-in {a}", "-m physdev ! --physdev-in {a}", "-m physdev --physdev-in {b}+",
+    "-m physdev --physdev-is-in", "-m physdev ! --physdev-is-in",
+    "-m physdev --physdev-is-bridged", "-m physdev ! --physdev-is-bridged",
+    "-m physdev --physdev-is-out", "-m physdev ! --physdev-is-out",
+    "-m physdev --physdev-out {b}", "-m physdev ! --physdev-out {b}", "-m physdev --physdev-out +",
+    "-m physdev --physdev-in {a} ! --physdev-is-bridged",
+    "-m physdev ! --physdev-in {b} --physdev-is-bridged ! --physdev-out {a}",
+    "-m physdev ! --physdev-is-in ! --physdev-out {a}",
+]  # fmt: skip
 CHANCE = ["-m statistic --mode random --probability 0.5"]
 MEMORY = ["-m statistic --mode nth --every 2 --packet 1"]
 TARGETS = [

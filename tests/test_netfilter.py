@@ -14,6 +14,7 @@ from dataplane.replay.fast import FastEngine
 
 from . import frames as fr
 from . import rule_pool
+from .match_packets import DCCP
 from .reference.one_node import CLIENT, SERVER, nat, node, rules_met, send, table
 
 CHAINS = ["A", "B", "C", "D"]
@@ -27,7 +28,7 @@ MATCHES = [
 TARGETS = rule_pool.TARGETS
 UNMODELLED = [
     "-m cpu --cpu 1",
-    "-m physdev --physdev-in a",
+    "-m socket --transparent",
 ]
 
 SPIS = st.sampled_from([5, 7])
@@ -75,6 +76,7 @@ def packets(draw):
         (50, bytes(3) + bytes([draw(SPIS)]) + bytes(draw(st.sampled_from([0, 8])))),
         (51, bytes(7) + bytes([draw(SPIS)]) + bytes(4)),
         (132, fr.sctp(sport, dport, *draw(st.lists(CHUNKS, max_size=3)))),
+        (33, draw(st.sampled_from(DCCP))),
     ]))  # fmt: skip
     return protocol, body, fields
 

@@ -21,6 +21,7 @@ from dataplane.image.classifier import Chain, classifier_arrays
 from dataplane.image.devices import Devices, address_row, assemble_devices, own_addresses
 from dataplane.image.fib_rules import has_custom_local, is_custom
 from dataplane.image.forwarding import RouteName, RouteTables, assemble_routes
+from dataplane.image.match_place import IPSEC_KINDS
 from dataplane.image.memory import MemoryRows, memory_rows
 from dataplane.image.nodes import (
     accounts,
@@ -141,6 +142,7 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
     rules, sets = RuleTables(), SetTables()
     for name, state in nodes.items():
         rules.pools.sets = add_sets(sets, name, state.ipsets)
+        rules.pools.has_ipsec = any(link.kind in IPSEC_KINDS for link in state.links)
         add_ruleset(rules, name, 4, state.iptables)
         add_ruleset(rules, name, 6, state.ip6tables)
         base_chain_problem(name, rules.base_chains)

@@ -35,7 +35,7 @@ def _port_range(option: Option | None) -> tuple[int, int]:
     return int(low or 0), int(high or (65535 if ":" in option.values[0] else low))
 
 
-def _ports(match: Match, pools: Pools, family: int) -> list[Row]:
+def ports(match: Match, pools: Pools, family: int) -> list[Row]:
     options = options_of(match)
     is_native = pools.flavour == "nft" and options.keys() & NATIVE and match.name in ("tcp", "udp")
     if is_native and not options.keys() - NATIVE - {"--tcp-flags"}:
@@ -138,7 +138,7 @@ def _spi(match: Match, pools: Pools, family: int) -> list[Row]:
 def _sctp(match: Match, pools: Pools, family: int) -> list[Row]:
     options = options_of(match)
     chunks = options.pop("--chunk-types", None)
-    rows = _ports(Match("sctp", tuple(options.values())), pools, family)
+    rows = ports(Match("sctp", tuple(options.values())), pools, family)
     return [*rows, _chunks(chunks, pools)] if chunks else rows
 
 
@@ -165,9 +165,9 @@ def _chunks(option: Option, pools: Pools) -> Row:
 
 
 MATCHES: dict[str, Rows] = {
-    "tcp": _ports,
-    "udp": _ports,
-    "udplite": _ports,
+    "tcp": ports,
+    "udp": ports,
+    "udplite": ports,
     "sctp": _sctp,
     "tcpmss": _tcpmss,
     "ah": _spi,

@@ -12,6 +12,7 @@ ADDRESS_TYPES = {
     "PROHIBIT": RouteKind.ROUTE_PROHIBIT, "THROW": RouteKind.ROUTE_THROW,
 }  # fmt: skip
 ADDRESS_TYPE_BITS = {name: 1 << kind for name, kind in ADDRESS_TYPES.items()}
+IPSEC_KINDS = ("xfrm", "vti", "vti6")  # devices of packets that are, or were, encrypted
 
 
 def _mark(match: Match, pools: Pools, family: int) -> list[Row]:
@@ -56,8 +57,17 @@ def _owner(match: Match, pools: Pools, family: int) -> list[Row]:
     return [row(MatchKind.MATCH_NEVER, int(asks_for_socket), invert=invert)]
 
 
+def _policy(match: Match, pools: Pools, family: int) -> list[Row]:
+    """xt_policy.c: packets that IPsec has nothing to do with have no policy."""
+    wanted = [option.values[0] for option in match.options if option.name == "--pol"]
+    if pools.has_ipsec or wanted not in (["none"], ["ipsec"]):
+        return [UNKNOWN]
+    return [] if wanted == ["none"] else [row(MatchKind.MATCH_NO)]
+
+
 MATCHES: dict[str, Rows] = {
     "mark": _mark,
     "addrtype": _addrtype,
     "owner": _owner,
+    "policy": _policy,
 }

@@ -4,10 +4,12 @@ Options come in the normal form of `dataplane.node.iptables`.  A match that is n
 becomes one row MATCH_UNKNOWN: its outcome is not known, and the walk says so.
 
     match_packet        matches that look at the transport header
+    match_dccp          at that of DCCP
     match_header        at the network header and the link layer's
     match_bytes         anywhere in the packet
     match_extension     at IPv6 extension headers
     match_place         where the packet is, and whom its addresses belong to
+    match_device        which bridge ports it came and leaves by
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
     sets                sets of addresses and ports
@@ -16,6 +18,8 @@ becomes one row MATCH_UNKNOWN: its outcome is not known, and the walk says so.
 from dataplane.image import (
     match_bytes,
     match_conntrack,
+    match_dccp,
+    match_device,
     match_extension,
     match_header,
     match_memory,
@@ -36,10 +40,12 @@ MATCHES: dict[str, Rows] = {
     "comment": _nothing,
     "nfacct": _nothing,  # it counts, and always matches
     **match_packet.MATCHES,
+    **match_dccp.MATCHES,
     **match_header.MATCHES,
     **match_bytes.MATCHES,
     **match_extension.MATCHES,
     **match_place.MATCHES,
+    **match_device.MATCHES,
     **match_conntrack.MATCHES,
     **match_memory.MATCHES,
     **sets.MATCHES,

@@ -13,6 +13,7 @@ class Pools:
     words: list[int] = field(default_factory=list)  # longer arguments, 32 bits each
     memories: Memories = field(default_factory=Memories)
     node: str = ""  # whose rules become rows
+    has_ipsec: bool = False  # the node has a device of IPsec's
 
     # The node's sets, whose rules become rows; None = nothing is known of them.
     sets: Mapping[str, int] | None = None

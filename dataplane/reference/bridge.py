@@ -122,6 +122,7 @@ def _forward(
         raise dropped(Reason.BRIDGE_SAME_PORT)
     if _is_filtered(path, bridge, packet):
         node = path.node_of(bridge)
+        packet.bridge_port_out = out.name
         path.hook("FORWARD", node, packet, in_device=bridge, out_device=bridge, route=route)
         path.hook("POSTROUTING", node, packet, out_device=bridge, route=route)
     path.trace.step(StepKind.STEP_BRIDGE_PORT, bridge.node, name=out.name)

@@ -50,10 +50,10 @@ def _native(option: Option, packet: Packet) -> bool:
 def _udp(place: Place, options: Options, packet: Packet) -> bool:
     if _is_native(place, options):
         return all(_native(option, packet) for option in options)
-    return _ports(place, options, packet)
+    return ports_match(place, options, packet)
 
 
-def _ports(place: Place, options: Options, packet: Packet) -> bool:
+def ports_match(place: Place, options: Options, packet: Packet) -> bool:
     """udp, udplite, sctp."""
     if not _has_header(packet):
         return False
@@ -218,7 +218,7 @@ def _esp(place: Place, options: Options, packet: Packet) -> bool:
 
 def _sctp(place: Place, options: Options, packet: Packet) -> bool:
     chunks = [option for option in options if option.name == "--chunk-types"]
-    if not _ports(place, tuple(o for o in options if o not in chunks), packet):
+    if not ports_match(place, tuple(o for o in options if o not in chunks), packet):
         return False
     try:
         return all(_chunks_match(option, packet) != option.negated for option in chunks)
@@ -273,7 +273,7 @@ def _chunks(packet: Packet) -> Iterator[tuple[int, int]]:
 ANSWERS: dict[str, Answer] = {
     "tcp": _tcp,
     "udp": _udp,
-    "udplite": _ports,
+    "udplite": ports_match,
     "sctp": _sctp,
     "tcpmss": _tcpmss,
     "ah": _ah,

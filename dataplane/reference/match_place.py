@@ -60,8 +60,19 @@ def _owner(place: Place, options: Options, packet: Packet) -> bool:
     return all(option.negated for option in options)
 
 
+def _policy(place: Place, options: Options, packet: Packet) -> bool:
+    """xt_policy.c.  Of a node without a device of IPsec's nothing says that it has policies."""
+    if any(link.kind in ("xfrm", "vti", "vti6") for link in place.node.state.links):
+        raise Unmodelled
+    wanted = [option.values[0] for option in options if option.name == "--pol"]
+    if wanted not in (["none"], ["ipsec"]):
+        raise Unmodelled
+    return wanted == ["none"]
+
+
 ANSWERS: dict[str, Answer] = {
     "mark": _mark,
     "addrtype": _addrtype,
     "owner": _owner,
+    "policy": _policy,
 }

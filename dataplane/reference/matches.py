@@ -4,10 +4,12 @@ First the header part (addresses, interfaces, protocol, fragment), then each `-m
 of the rule, and no further than the first that is false: `statistic` counts what reaches it.
 
     match_packet        matches that look at the transport header
+    match_dccp          at that of DCCP
     match_header        at the network header and the link layer's
     match_bytes         anywhere in the packet
     match_extension     at IPv6 extension headers
     match_place         where the packet is, and whom its addresses belong to
+    match_device        which bridge ports it came and leaves by
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
     sets                sets of addresses and ports
@@ -21,6 +23,8 @@ from dataplane.node.state import Address
 from dataplane.reference import (
     match_bytes,
     match_conntrack,
+    match_dccp,
+    match_device,
     match_extension,
     match_header,
     match_memory,
@@ -42,10 +46,12 @@ ANSWERS: dict[str, Answer] = {
     "comment": _always,
     "nfacct": _always,  # counts elsewhere
     **match_packet.ANSWERS,
+    **match_dccp.ANSWERS,
     **match_header.ANSWERS,
     **match_bytes.ANSWERS,
     **match_extension.ANSWERS,
     **match_place.ANSWERS,
+    **match_device.ANSWERS,
     **match_conntrack.ANSWERS,
     **sets.ANSWERS,
 }

@@ -69,6 +69,7 @@ class Packet:
         self.encapsulations = 0
         self.arrived_on: str | None = None  # device whose IP input it met
         self.bridge_port: str | None = None  # whose netfilter hooks it met on entry
+        self.bridge_port_out: str | None = None  # by which a bridge sends it
         self.is_partial = self.has_partial_checksum()
 
     def copy(self) -> "Packet":
@@ -78,7 +79,8 @@ class Packet:
 
     def forget(self) -> None:
         """What nf_reset_ct and skb_scrub_packet clear."""
-        self.connection = self.ctinfo = self.bridge_port = self.arrived_on = None
+        self.connection = self.ctinfo = self.arrived_on = None
+        self.bridge_port = self.bridge_port_out = None
         self.has_template = self.zone_is_mark = False
         self.zone, self.zone_directions = 0, frozenset()
         self.has_sender = self.is_prerouted = False

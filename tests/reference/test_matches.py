@@ -4,6 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from _fastpath.reason import Reason
 from dataplane.node.state import Route
 from dataplane.reference.choice import ChoiceKind, Fields, choice_key, identity, rule_identity
 from tests import frames as fr
@@ -104,6 +105,47 @@ def test_tcp_options(option, expected):
 )
 def test_icmp(words, body, expected):
     assert matched(f"-p icmp -m icmp {words}", 1, body) is expected
+
+
+def dccp(kind, words, rest=b""):
+    """RFC 4340 5.1, with long sequence numbers; `words`: of its header, right or not."""
+    head = (1000).to_bytes(2) + (80).to_bytes(2) + bytes([words, 0, 0, 0, kind << 1 | 1])
+    return head + bytes(7) + rest
+
+
+@pytest.mark.parametrize(
+    ("words", "body", "expected"),
+    [
+        ("--dport 80 --dccp-types REQUEST", dccp(0, 5, bytes(4)), True),
+        ("--dport 80 --dccp-types RESPONSE,DATA", dccp(0, 5, bytes(4)), False),
+        ("! --dccp-types RESPONSE,DATA", dccp(0, 5, bytes(4)), True),
+        ("--dccp-types INVALID", dccp(10, 4), True),
+        ("--dccp-types INVALID", dccp(11, 4), False),
+        ("! --dport 80 --dccp-types DATA", dccp(2, 4), False),
+        ("--dccp-option 33", dccp(2, 6, b"\0\0\0\0\x20\1\x21\2"), True),
+        ("--dccp-option 33", dccp(2, 6, b"\0\0\x20\3\0\x21\2\0"), True),
+        ("--dccp-option 1", dccp(0, 6, bytes(4) + b"\0\1\0\0"), True),
+        ("--dccp-option 5", dccp(0, 5, bytes(4)), False),
+        ("! --dccp-option 5", dccp(0, 5, bytes(4)), True),
+    ],
+)
+def test_dccp(words, body, expected):
+    assert matched(f"-p dccp -m dccp {words}", 33, body) is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "header_words", "reason"),
+    [
+        ("--dccp-option 5", 9, Reason.NETFILTER_DROP),  # options that are not there
+        ("--dccp-option 5", 4, Reason.NETFILTER_DROP),  # shorter than a request is
+        ("! --dccp-option 5", 9, Reason.MATCH_UNMODELLED),
+        ("--dccp-option 300", 5, Reason.MATCH_UNMODELLED),
+        ("--dccp-types OTHER", 5, Reason.MATCH_UNMODELLED),
+    ],
+)
+def test_what_dccp_headers_drop(words, header_words, reason):
+    filtered = engine(table("filter", f"FORWARD -p dccp -m dccp {words} -j REJECT"))
+    assert send(filtered, 33, dccp(0, header_words, bytes(4))).reason == reason
 
 
 @pytest.mark.parametrize("words", ["-p udp -m udp --dport 80", "-p sctp -m sctp --dport 80"])
