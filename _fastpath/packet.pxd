@@ -90,7 +90,7 @@ cdef struct packet_t:
     int32_t entered_by      # device by which it entered this node; -1 = sent by the node
     int32_t must_leave_by   # device that a tunnel is bound to; -1 = any
     int32_t bridge_port     # bridge port whose netfilter hooks it met on entry; -1 = none
-    int32_t bridge_port_out # bridge port that a bridge sends it by; -1 = none, or not known yet
+    int32_t bridge_port_out  # bridge port that a bridge sends it by; -1 = none, or not known yet
     int32_t node            # where it is
     int32_t route           # by which it leaves; -1 = not routed
     uint8_t generated       # Generated, of a pending packet
