@@ -55,6 +55,13 @@ ANY = (0, 65535)
         ("-m statistic --mode random --probability 0.5",
          [row(MatchKind.MATCH_STATISTIC_RANDOM, 1 << 30)]),
         ("-m owner --uid-owner 0", [row(MatchKind.MATCH_NEVER)]),
+        ("-m policy --dir in --pol none", []),
+        ("-m policy --dir in --pol ipsec --proto esp", [row(MatchKind.MATCH_NO)]),
+        ("-p dccp -m dccp --sport 5 ! --dccp-types REQUEST,SYNCACK --dccp-option 9",
+         [row(MatchKind.MATCH_PORTS, 5, 5, *ANY), row(MatchKind.MATCH_DCCP_TYPES, 513, invert=1),
+          row(MatchKind.MATCH_DCCP_OPTION, 9)]),
+        ("-m physdev ! --physdev-is-in --physdev-is-bridged",
+         [row(MatchKind.MATCH_PHYSDEV, d=8, flags=12)]),
     ],
 )  # fmt: skip
 def test_rows(spec, rows):
@@ -87,7 +94,7 @@ def test_every_nth_match_has_a_counter_of_its_own():
         "-m conntrack -range",  # an option that nobody knows, and its value
         "-m iprange -range",
         "-m cpu --cpu 1",
-        "-m physdev --physdev-is-bridged",
+        "-m physdev",
         "-m cpu --cpu 0",
         "-m set --match-set x src",
     ],
