@@ -12,7 +12,8 @@ cpdef enum:
 # Entries whose time is up are removed on sight.
 cdef int32_t table_find(state_t* state, const tuple_t* tuple, const uint16_t* zones,
                         uint64_t now_ns) noexcept nogil
-# Another connection than `ignored` has this tuple already.
+# nf_conntrack_tuple_taken: another connection than `ignored` has this tuple already.  Two that
+# begin as one flow do not take from each other.
 cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexcept nogil
 cdef uint32_t source_bucket(const state_t* state, const tuple_t* tuple) noexcept nogil
 # An unconfirmed connection; -1 when there is no room.

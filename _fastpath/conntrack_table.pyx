@@ -103,11 +103,22 @@ cdef int32_t table_find(state_t* state, const tuple_t* tuple, const uint16_t* zo
 
 cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexcept nogil:
     cdef const connection_t* own = &walk.state.connections[ignored]
-    cdef uint16_t zones[2]
-    cdef int32_t found
-    zones[0], zones[1] = own.original.zone, own.reply.zone
-    found = table_find(walk.state, tuple, &zones[0], walk.now_ns)
-    return found >= 0 and (found >> 1) != ignored
+    cdef const connection_t* other
+    cdef uint32_t bucket = tuple_bucket(walk.state, tuple)
+    cdef int32_t here = walk.state.buckets[bucket]
+    while here >= 0:
+        other = &walk.state.connections[here >> 1]
+        if other.expires_ns <= walk.now_ns:
+            connection_kill(walk.state, here >> 1)
+            here = walk.state.buckets[bucket]
+            continue
+        if (tuple_equal(connection_tuple(&walk.state.connections[here >> 1], here & 1), tuple)
+                and tuple.zone == connection_tuple(
+                    &walk.state.connections[ignored], here & 1).zone
+                and not tuple_equal(&other.original, &own.original)):
+            return True
+        here = other.next[here & 1]
+    return False
 
 
 cdef uint32_t conntrack_collect(state_t* state, uint64_t now_ns) noexcept nogil:

@@ -29,11 +29,11 @@ from _fastpath.image cimport (
 from _fastpath.nat cimport (
     MANIP_DST,
     MANIP_SRC,
-    nat_icmp_error,
     nat_is_set_up,
     nat_null_binding,
     nat_packet,
 )
+from _fastpath.nat_icmp cimport nat_icmp_error
 from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, table_walk
 from _fastpath.packet cimport PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, packet_pull, packet_t
 from _fastpath.state cimport (

@@ -225,14 +225,26 @@ def _range(options: dict[str, Option], address_option: str, port_option: str) ->
         if ends[0] > ends[1]:
             raise ValueError(address)
         flags |= RangeFlag.RANGE_MAP_IPS
-    low, high = 0, 0
+    low, high, base = 0, 0, 0
     if ports:
-        first, _, last = ports.partition("-")
-        low, high = int(first), int(last or first)
+        low, high, shifted = _ports(ports, address_option == "--to-destination")
         flags |= RangeFlag.RANGE_PROTO_SPECIFIED
-        if not 0 <= low <= high <= 65535:
-            raise ValueError(ports)
-    return (*ends, 0, 0, low, high, flags)
+        if shifted is not None:
+            base = shifted
+            flags |= RangeFlag.RANGE_PROTO_OFFSET
+    return (*ends, base, 0, low, high, flags)
+
+
+def _ports(text: str, may_shift: bool) -> tuple[int, int, int | None]:
+    """First, last, and the port that stands for the first, of `80`, `80-90`, `80-90/1080`."""
+    span, slash, base = text.partition("/")
+    first, dash, last = span.partition("-")
+    numbers = [int(first), int(last if dash else first), int(base) if slash else 0]
+    if not numbers[0] <= numbers[1] or not all(0 <= number <= 65535 for number in numbers):
+        raise ValueError(text)
+    if slash and not (may_shift and dash):
+        raise ValueError(text)
+    return numbers[0], numbers[1], numbers[2] if slash else None
 
 
 def _split(text: str) -> tuple[str, str]:

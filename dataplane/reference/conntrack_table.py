@@ -30,6 +30,10 @@ class Status(IntFlag):
     DST_NAT = 32
     SRC_NAT_DONE = 128
     DST_NAT_DONE = 256
+    DYING = 512
+    FIXED_TIMEOUT = 1024
+    OFFLOAD = 16384
+    HW_OFFLOAD = 32768
 
 
 NOTHING = Status(0)
@@ -90,8 +94,14 @@ class ConntrackTable:
 
     def is_taken(self, wanted: Tuple, by_other_than: Connection, now_ns: int) -> bool:
         """nf_conntrack_tuple_taken.  Two that begin as one flow do not take from each other."""
-        found = self.find(wanted, by_other_than.zones, now_ns)
-        return found is not None and found[0].tuples[ORIGINAL] != by_other_than.tuples[ORIGINAL]
+        for direction in (REPLY, ORIGINAL):
+            found = self._by_tuple.get((wanted, direction))
+            if found and found.expires_ns <= now_ns:
+                self.remove(found)
+            elif found and by_other_than.zones[direction] == wanted.zone:
+                if found.tuples[ORIGINAL] != by_other_than.tuples[ORIGINAL]:
+                    return True
+        return False
 
     def add(self, connection: Connection) -> None:
         self.connections.append(connection)

@@ -7,7 +7,7 @@ defragmentation -400 · raw -300 · conntrack -200 · mangle -150 · destination
 from collections.abc import Callable
 
 from _fastpath.trace import StepKind
-from dataplane.reference import conntrack, fragments, nat, netfilter
+from dataplane.reference import conntrack, fragments, nat, nat_icmp, netfilter
 from dataplane.reference.conntrack_table import CtInfo
 from dataplane.reference.packet import SCTP, Packet
 from dataplane.reference.place import Place
@@ -84,7 +84,7 @@ def _translate(place: Place, packet: Packet) -> None:
         return
     is_related = packet.ctinfo in (CtInfo.RELATED, CtInfo.RELATED_REPLY)
     if is_related and packet.is_icmp:
-        nat.translate_error(place, packet, manip)
+        nat_icmp.translate_error(place, packet, manip)
         return
     if (is_related or packet.ctinfo == CtInfo.NEW) and not nat.is_set_up(connection, manip):
         _walk_table(place, "nat", packet)

@@ -12,7 +12,7 @@ from dataplane.reference.match_words import (
     by_name,
     tick,
 )
-from dataplane.reference.nat import original_fields
+from dataplane.reference.nat_tuple import original_fields
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
 

@@ -12,6 +12,7 @@ from dataplane.reference.conntrack_table import CtInfo
 from dataplane.reference.forwarding import select_address
 from dataplane.reference.match_words import Unmodelled
 from dataplane.reference.nat_range import mapped_address
+from dataplane.reference.nat_tuple import DESTINATION, SOURCE, Range
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
@@ -71,20 +72,20 @@ def _notrack(place: Place, options: Options, packet: Packet) -> str:
 
 
 def _dnat(place: Place, options: Options, packet: Packet) -> str:
-    return _set_up(place, packet, _range(options, "--to-destination"), nat.DESTINATION)
+    return _set_up(place, packet, _range(options, "--to-destination"), DESTINATION)
 
 
 def _snat(place: Place, options: Options, packet: Packet) -> str:
-    return _set_up(place, packet, _range(options, "--to-source"), nat.SOURCE)
+    return _set_up(place, packet, _range(options, "--to-source"), SOURCE)
 
 
 def _netmap(place: Place, options: Options, packet: Packet) -> str:
     """xt_NETMAP.c: at PREROUTING and OUTPUT the destination, else the source."""
     network = ip_network(_value(options, "--to"), strict=False)
     manip = nat.manip_of(place.hook)
-    address = packet.src if manip == nat.SOURCE else packet.dst
+    address = packet.src if manip == SOURCE else packet.dst
     ends = network.network_address, network.broadcast_address
-    return _set_up(place, packet, nat.Range(mapped_address(address, *ends)), manip)
+    return _set_up(place, packet, Range(mapped_address(address, *ends)), manip)
 
 
 def _nfqueue(place: Place, options: Options, packet: Packet) -> str:
@@ -98,8 +99,8 @@ def _masquerade(place: Place, options: Options, packet: Packet) -> str:
     address = select_address(place.node, place.out_device or "", place.next_hop or packet.dst)
     if address is None:
         raise dropped(Reason.NAT_NO_ADDRESS)
-    wanted = nat.Range(address, _ports(options), _is_random(options))
-    return _set_up(place, packet, wanted, nat.SOURCE)
+    wanted = Range(address, _ports(options), _is_random(options))
+    return _set_up(place, packet, wanted, SOURCE)
 
 
 def _redirect(place: Place, options: Options, packet: Packet) -> str:
@@ -110,8 +111,8 @@ def _redirect(place: Place, options: Options, packet: Packet) -> str:
         address = _first_address(place)
     if address is None:
         raise dropped(Reason.NAT_NO_ADDRESS)
-    wanted = nat.Range(address, _ports(options), _is_random(options))
-    return _set_up(place, packet, wanted, nat.DESTINATION)
+    wanted = Range(address, _ports(options), _is_random(options))
+    return _set_up(place, packet, wanted, DESTINATION)
 
 
 def _first_address(place: Place) -> Address | None:
@@ -123,14 +124,15 @@ def _first_address(place: Place) -> Address | None:
     return next(own, None)
 
 
-def _set_up(place: Place, packet: Packet, wanted: nat.Range, manip: int) -> str:
+def _set_up(place: Place, packet: Packet, wanted: Range, manip: int) -> str:
     assert packet.connection is not None  # the nat table sees no other packets
     nat.set_up(place, packet.connection, wanted, manip)
     return ACCEPT
 
 
-def _range(options: Options, name: str) -> nat.Range:
-    """`10.0.0.1`, `10.0.0.1:80`, `10.0.0.1:80-90`, `:80`, `[fd00::1]:80`."""
+def _range(options: Options, name: str) -> Range:
+    """`10.0.0.1`, `10.0.0.1:80`, `10.0.0.1:80-90`, `:80`, `[fd00::1]:80`; of DNAT
+    `10.0.0.1:80-90/1080` too: the first port stands for 1080."""
     if name not in options:
         raise unknown(Reason.TARGET_UNMODELLED)
     text = options[name].values[0]
@@ -142,14 +144,16 @@ def _range(options: Options, name: str) -> nat.Range:
     else:
         address, _, ports = text.partition(":")
     first, dash, last = address.partition("-")
-    if "/" in ports:
+    span, slash, base = ports.partition("/")
+    if slash and (name != "--to-destination" or "-" not in span or not _is_port(base)):
         raise unknown(Reason.TARGET_UNMODELLED)
-    return nat.Range(
+    return Range(
         ip_address(first) if first else None,
-        _span(ports) if ports else None,
+        _span(span) if span else None,
         _is_random(options),
         ip_address(last) if dash else None,
         "--persistent" in options,
+        int(base) if slash else None,
     )
 
 
@@ -159,7 +163,16 @@ def _ports(options: Options) -> tuple[int, int] | None:
 
 def _span(text: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
-    return int(first), int(last if dash else first)
+    if not (_is_port(first) and _is_port(last if dash else first)):
+        raise unknown(Reason.TARGET_UNMODELLED)
+    low, high = int(first), int(last if dash else first)
+    if low > high:
+        raise unknown(Reason.TARGET_UNMODELLED)
+    return low, high
+
+
+def _is_port(text: str) -> bool:
+    return text.isdecimal() and int(text) <= 65535
 
 
 def _is_random(options: Options) -> bool:

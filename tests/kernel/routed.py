@@ -16,7 +16,7 @@ from dataplane.node import (
 )
 from dataplane.node.state import ConntrackEntry, NodeState
 from dataplane.reference.choice import ChoiceKind, Fields, choice_key, identity
-from dataplane.reference.nat import DESTINATION, SOURCE
+from dataplane.reference.nat_tuple import DESTINATION, SOURCE
 from dataplane.replay.after import connections, counters, order
 from dataplane.replay.fast import FastEngine
 from tests.kernel.dumps import sysctl_text
