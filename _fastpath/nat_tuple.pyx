@@ -159,14 +159,18 @@ cdef void port_bounds(const tuple_t* tuple, const target_t* range, uint32_t* low
         low[0], size[0] = 1, 511
 
 
+cdef inline bint is_drawn(const target_t* range, uint32_t manip) noexcept nogil:
+    """Where the search begins is chance's: find_free_id."""
+    return not range.flags & RANGE_PROTO_OFFSET and (
+        manip == MANIP_SRC or (range.flags & RANGE_ANY_RANDOM) != 0)
+
+
 cdef uint32_t first_offset(walk_t* walk, const tuple_t* tuple, const target_t* range,
                            uint32_t manip, const draw_t* draw, uint32_t low) noexcept nogil:
-    """Where the search begins: find_free_id."""
     cdef uint32_t fed = 0
-    if range.flags & RANGE_PROTO_OFFSET:
-        return <uint16_t>(get_port(tuple, manip) - range.a)
-    if manip == MANIP_DST and not range.flags & RANGE_ANY_RANDOM:
-        return 0
+    if not is_drawn(range, manip):
+        return <uint16_t>(get_port(tuple, manip) - range.a) if (
+            range.flags & RANGE_PROTO_OFFSET) else 0
     if choice_fed(walk.state, draw, True, &fed):
         return fed - low
     return <uint32_t>(fold(choice_key(walk.image.seed, draw), 0) & 0xFFFF)
@@ -196,6 +200,10 @@ cdef void search_port(walk_t* walk, tuple_t* tuple, const target_t* range,
             if not is_used_harder(walk, tuple, attempts - i):
                 return
             i += 1
+        if attempts >= size and is_drawn(range, manip):
+            # Linux is left with the port before the offset.  Both are chance's, and here the
+            # draw says with which one it ends.
+            set_port(tuple, manip, <uint16_t>(low + (offset & 0xFFFF) % size))
         if attempts >= size or attempts < ATTEMPTS_LAST:
             return
         attempts //= 2

@@ -121,3 +121,38 @@ SOURCES = {
         "-j SNAT --to-source fd00:1::5-fd00:1::8 --persistent",
     ],
 }  # fmt: skip
+
+
+def _translations(family: int) -> list[str]:
+    """Small ranges that run out, of packets between {a} and {b}."""
+
+    def at(side: int, low: int, high: int = 0, ports: str = "") -> str:
+        hosts = [f"10.0.{side}.{n}" if family == 4 else f"fd00:{side}::{n}" for n in (low, high)]
+        text = "-".join(hosts[: 2 if high else 1])
+        if not ports:
+            return text
+        return f"{text}:{ports}" if family == 4 else f"[{text}]:{ports}"
+
+    return [
+        "POSTROUTING -o eth1 -j MASQUERADE", "POSTROUTING -j MASQUERADE --random",
+        "POSTROUTING -p tcp -j MASQUERADE --to-ports 1000-1002",
+        "POSTROUTING -p udp -j MASQUERADE --to-ports 1000-1001 --random-fully",
+        f"POSTROUTING -o eth1 -j SNAT --to-source {at(1, 5)}",
+        f"POSTROUTING -p tcp -j SNAT --to-source {at(1, 5, ports='1000')}",
+        f"POSTROUTING -p tcp -j SNAT --to-source {at(1, 5, ports='1001-1002')}",
+        f"POSTROUTING -p udp -j SNAT --to-source {at(1, 5, 6, '53-54')} --persistent",
+        f"POSTROUTING -j SNAT --to-source {at(1, 5, 6)} --random",
+        f"PREROUTING -i eth0 -j DNAT --to-destination {at(1, 2)}",
+        f"PREROUTING -p tcp -j DNAT --to-destination {at(1, 2, ports='1000')}",
+        f"PREROUTING -p tcp -j DNAT --to-destination {at(1, 2, ports='8080-8090/80')}",
+        f"PREROUTING -p udp -j DNAT --to-destination {at(1, 2, 3, '80-81/1000')}",
+        f"PREROUTING -p udp -j DNAT --to-destination {at(1, 2, ports='90-190')} --random",
+        "PREROUTING -p tcp -j DNAT --to-destination :70-90/1000 --persistent",
+        "PREROUTING -p udp -j REDIRECT", "PREROUTING -p tcp -j REDIRECT --to-ports 80-81",
+        "PREROUTING -p tcp -j REDIRECT --to-ports 90-190 --random",
+        f"POSTROUTING -o eth0 -j NETMAP --to {at(0, 4)}/{30 if family == 4 else 126}",
+        f"PREROUTING -i eth1 -j NETMAP --to {at(0, 4)}/{30 if family == 4 else 126}",
+    ]  # fmt: skip
+
+
+TRANSLATIONS = {family: _translations(family) for family in (4, 6)}

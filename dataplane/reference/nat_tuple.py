@@ -180,7 +180,12 @@ def _search(place: Place, connection: Connection, moved: Tuple, wanted: Range, m
             moved = _with_port(moved, first + (offset + i & 0xFFFF) % size, manip)
             if not _is_used_harder(place, moved, connection, attempts - i):
                 return moved
-        if attempts >= size or attempts < 16:
+        if attempts >= size:
+            # Linux is left with the port before the offset.  Both are chance's, and here the draw
+            # says with which one it ends.
+            last = offset if _is_drawn(wanted, manip) else offset + size - 1
+            return _with_port(moved, first + (last & 0xFFFF) % size, manip)
+        if attempts < 16:
             return moved
         attempts //= 2
         attempt += 1
@@ -192,9 +197,13 @@ def _first_offset(
 ) -> int:
     if wanted.base is not None:
         return port(moved, manip) - wanted.base & 0xFFFF
-    if manip == DESTINATION and not wanted.is_random:
+    if not _is_drawn(wanted, manip):
         return 0
     return _drawn(place, connection, manip, first, 0)
+
+
+def _is_drawn(wanted: Range, manip: int) -> bool:
+    return wanted.base is None and (manip == SOURCE or wanted.is_random)
 
 
 def _ports_to_search(moved: Tuple, wanted: Range, manip: int) -> tuple[int, int] | None:

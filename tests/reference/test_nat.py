@@ -29,6 +29,9 @@ def open_tcp(translating, sport=1000, dport=80, src=CLIENT, dst=SERVER, **how):
     [
         ([], SERVER, "10.0.0.2:1000 10.0.1.2:80"),
         ([DNAT], VIP, "10.0.0.2:1000 10.0.1.2:8080"),
+        ([DNAT.replace("8080", "90-99/78")], VIP, "10.0.0.2:1000 10.0.1.2:92"),
+        ([DNAT.replace("8080", "90-99/83")], VIP, "10.0.0.2:1000 10.0.1.2:93"),  # 65533 % 10
+        ([DNAT.replace("8080", "70-99/80")], VIP, "10.0.0.2:1000 10.0.1.2:70"),
         ([DNAT.replace(":8080", "")], VIP, "10.0.0.2:1000 10.0.1.2:80"),
         ([DNAT.replace("8080", "90-95")], VIP, "10.0.0.2:1000 10.0.1.2:90"),
         ([DNAT.replace("8080", "70-95")], VIP, "10.0.0.2:1000 10.0.1.2:80"),
@@ -128,6 +131,51 @@ def test_a_small_range_runs_out():
     # When the others have expired there is room again.
     later = open_tcp(translating, src="10.0.0.4", time=121 * SECOND)
     assert later.split()[0] in ("10.0.1.9:40", "10.0.1.9:41")
+
+
+ONE_PORT = "POSTROUTING -p tcp -j SNAT --to-source 10.0.1.9:7000"
+
+
+def close(translating, last):
+    """10.0.0.2:1000 and the server say what they have to say."""
+    there, back = ("10.0.0.2", 1000, SERVER, 80), (SERVER, 80, "10.0.1.9", 7000)
+    for source, flags, seq, ack in (
+        (there, fr.SYN, 1000, 0), (back, fr.SYN | fr.ACK, 5000, 1001), (there, fr.ACK, 1001, 5001),
+        (there, fr.FIN | fr.ACK, 1001, 5001), (back, fr.FIN | fr.ACK, 5001, 1002),
+        (there, last, 1002, 5002),
+    ):  # fmt: skip
+        send(translating, 6, fr.tcp(*source, flags, seq=seq, ack=ack), source[0], source[2])
+
+
+@pytest.mark.parametrize(
+    ("last", "seq", "expected"),
+    [
+        (fr.ACK, 2000, Reason.LEFT_BY_DEVICE),  # TIME_WAIT: its late segments will be out of window
+        (fr.ACK, 1000, Reason.CONNTRACK_CLASH),
+        (fr.RST | fr.ACK, 2000, Reason.LEFT_BY_DEVICE),
+        (fr.PSH | fr.ACK, 2000, Reason.LEFT_BY_DEVICE),
+    ],
+)
+def test_a_closed_connection_gives_way(last, seq, expected):
+    translating = engine(nat(ONE_PORT))
+    close(translating, last)
+    second = send(translating, 6, fr.tcp("10.0.0.3", 1000, SERVER, 80, seq=seq), "10.0.0.3")
+    assert second.reason == expected
+    sources = [str(entry.original.src) for entry in translating.conntrack("n", 0)]
+    assert sources == ["10.0.0.3" if expected == Reason.LEFT_BY_DEVICE else "10.0.0.2"]
+
+
+def test_an_established_connection_does_not_give_way():
+    translating = engine(nat(ONE_PORT))
+    open_tcp(translating)
+    second = send(translating, 6, fr.tcp("10.0.0.3", 1000, SERVER, 80, seq=2000), "10.0.0.3")
+    assert second.reason == Reason.CONNTRACK_CLASH
+
+
+def test_echoes_that_clash_at_their_destination_begin_at_identifier_0():
+    translating = engine(nat("PREROUTING -d 10.9.9.9 -j DNAT --to-destination 10.0.1.2"))
+    assert send(translating, 1, fr.echo(7), dst=VIP).end_sport == 7
+    assert send(translating, 1, fr.echo(7)).end_sport == 0
 
 
 def test_a_port_may_be_fed():
