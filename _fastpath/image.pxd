@@ -272,7 +272,7 @@ cpdef enum RangeFlag:       # NF_NAT_RANGE_*
     RANGE_PROTO_RANDOM = 4
     RANGE_PERSISTENT = 8
     RANGE_PROTO_RANDOM_FULLY = 16
-    RANGE_PROTO_OFFSET = 32 # a: the port that stands for port_min
+    RANGE_PROTO_OFFSET = 32     # a: the port that stands for port_min
 
 cpdef enum RuleInvert:
     INVERT_SRC = 1
