@@ -18,6 +18,7 @@ from _fastpath.packet cimport (
 cdef enum:
     GRE_VERSION = 7             # bits of the flags
     GRE_PPTP = 1
+    PROTO_NONE = 59
     GRE_PROTO_PPP = 0x880B
 
 
@@ -85,6 +86,8 @@ cdef bint packet_tuple(const packet_t* packet, uint16_t node, bint has_dccp,
     tuple.proto = packet.proto
     tuple.family = packet.family
     tuple.sport = tuple.dport = 0
+    if packet.family == 6 and packet.proto == PROTO_NONE:
+        return False                    # ipv6_skip_exthdr
     if packet.proto == PROTO_GRE:
         return gre_key(packet, packet.thoff, tuple)
     if packet.proto == PROTO_DCCP and not has_dccp:

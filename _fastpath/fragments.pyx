@@ -6,6 +6,7 @@ ip_fragment.c, nf_conntrack_reasm.c, reassembly.c, v6.12.
 from libc.stdint cimport uint16_t, uint32_t
 from libc.string cimport memcpy
 
+from _fastpath.answers cimport icmp_error
 from _fastpath.checksum cimport checksum_add, checksum_finish
 from _fastpath.fragment_queues cimport (
     DUPLICATE,
@@ -49,14 +50,18 @@ from _fastpath.state cimport (
     USER_LOCAL,
     fragment_queue_t,
 )
-from _fastpath.trace cimport STEP_REASSEMBLE, trace_step
-from _fastpath.walk cimport GO_ON, drop, end, here
+from _fastpath.trace cimport GENERATED_ICMP_PARAMETER_PROBLEM, STEP_REASSEMBLE, trace_step
+from _fastpath.walk cimport GO_ON, answered, drop, end, here
 
 cdef enum:
     MORE_FRAGMENTS = 0x2000
     DONT_FRAGMENT = 0x4000
     PAYLOAD_MAX = 65535
     ECN_CONFLICT = 0xFF
+    PARAMETER_PROBLEM = 4       # RFC 4443, section 3.4
+    HEADER_FIELD = 0
+    HEADER_INCOMPLETE = 3       # RFC 7112
+    PAYLOAD_LENGTH = 4          # where it stands in an IPv6 header
 
 
 cdef bint is_whole(const fragment_queue_t* queue) noexcept nogil:
@@ -200,6 +205,14 @@ cdef int whole(walk_t* walk) noexcept nogil:
 # ------------------------------------------------------------------------------------- IPv6
 
 
+cdef int refuse(walk_t* walk, uint8_t user, uint8_t code, uint32_t pointer) noexcept nogil:
+    """The sender of fragments for a process is told; conntrack says nothing."""
+    if user != USER_LOCAL:
+        return drop(walk, FRAGMENT_INVALID)
+    return answered(walk, icmp_error(walk, GENERATED_ICMP_PARAMETER_PROBLEM, PARAMETER_PROBLEM,
+                                     code, pointer), FRAGMENT_INVALID)
+
+
 cdef int gather6(walk_t* walk, uint8_t user) noexcept nogil:
     """nf_ct_frag6_gather, nf_ct_frag6_queue; for a process ipv6_frag_rcv, ip6_frag_queue."""
     cdef packet_t* packet = walk.packet
@@ -212,9 +225,9 @@ cdef int gather6(walk_t* walk, uint8_t user) noexcept nogil:
     if at == 0 or packet.ip_length == 40:
         return GO_ON
     if is_head_cut(packet, at):
-        return drop(walk, FRAGMENT_INVALID) if user == USER_LOCAL else GO_ON
+        return refuse(walk, user, HEADER_INCOMPLETE, 0) if user == USER_LOCAL else GO_ON
     if at + 8 > ETHER_SIZE + packet.ip_length:
-        return drop(walk, FRAGMENT_INVALID)
+        return refuse(walk, user, HEADER_FIELD, at - ETHER_SIZE)
     if at + 8 > packet.size:
         return drop(walk, CAPTURE_CUT)
     if user == USER_LOCAL and not load16(header + 2) & 0xFFF9:
@@ -232,10 +245,10 @@ cdef int gather6(walk_t* walk, uint8_t user) noexcept nogil:
     if queue == NULL:
         return drop(walk, queue_none(walk, user))
     if piece.end > PAYLOAD_MAX:
-        return drop(walk, FRAGMENT_INVALID)
+        return refuse(walk, user, HEADER_FIELD, piece.data - 6 - ETHER_SIZE)
     if piece.more and piece.end & 7:
         if user == USER_LOCAL:
-            return drop(walk, FRAGMENT_INVALID)
+            return refuse(walk, user, HEADER_FIELD, PAYLOAD_LENGTH)
         queue.expires_ns = 0                # -EPROTO: the packet goes on as it stands
         return GO_ON
     if not fits(queue, &piece) or piece.end <= piece.offset:

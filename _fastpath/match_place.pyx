@@ -20,6 +20,7 @@ from _fastpath.image cimport (
 )
 from _fastpath.match_device cimport physdev_match
 from _fastpath.matches cimport NO, UNDECIDED, YES
+from _fastpath.conntrack_tuple cimport is_icmp
 from _fastpath.packet cimport packet_t
 
 
@@ -65,10 +66,12 @@ cdef int place_match(walk_t* walk, const match_t* match) noexcept nogil:
     if match.kind == MATCH_MARK:
         return ((walk.packet.mark & match.b) == match.a) ^ match.invert
     if match.kind == MATCH_NEVER:
-        # Owner: a forwarded packet has no socket; what the kernel itself says belongs to no user
-        # and no group; of what a process sends nothing is known.
-        if walk.packet.is_local and (match.a or not walk.packet.is_made):
+        # Owner: a forwarded packet has no socket, nor has a reset that the node makes; its ICMP
+        # errors have one, that no file stands for; of what a process sends nothing is known.
+        if walk.packet.is_local and not walk.packet.is_made:
             return UNDECIDED
+        if walk.packet.is_local and is_icmp(walk.packet.proto):
+            return match.a != 0
         return NO ^ match.invert
     if match.kind == MATCH_PHYSDEV:
         return physdev_match(walk, match)

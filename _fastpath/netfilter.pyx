@@ -26,7 +26,7 @@ from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, UNDECIDED_DROP, YES, one_
 from _fastpath.packet cimport is_extension, packet_t
 from _fastpath.reason cimport NETFILTER_DROP, TRACE_FULL
 from _fastpath.targets cimport conclude
-from _fastpath.trace cimport STEP_RULE, STEPS_MAX, trace_step
+from _fastpath.trace cimport STEP_HOTDROP, STEP_RULE, STEPS_MAX, trace_step
 from _fastpath.ways cimport either_way, follow, way_t
 
 cdef enum:
@@ -121,6 +121,7 @@ cdef int table_walk(walk_t* walk, const hook_t* hook, uint32_t* rule) noexcept n
             way.at += 1
             continue
         if outcome == HOTDROP:
+            trace_step(walk.trace, STEP_HOTDROP, way.at)
             walk.reason = NETFILTER_DROP
             return WALK_DROP
         if walk.trace.count > STEPS_MAX:

@@ -27,7 +27,8 @@ cpdef enum StepKind:
     STEP_UNDECIDED = 16     # per rule: whether it matched is not known; either way the same
     STEP_REASSEMBLE = 17    # per node: the packet is whole, all its fragments are there
     STEP_FRAGMENT = 18      # per node: the packet is cut into fragments; each goes on by itself
-    STEP_KINDS = 19
+    STEP_HOTDROP = 19       # per rule: a match of it drops the packet, which is malformed
+    STEP_KINDS = 20
 
 cpdef enum Generated:
     GENERATED_ICMP_UNREACHABLE = 0      # ICMP 3 / ICMPv6 1
@@ -35,7 +36,8 @@ cpdef enum Generated:
     GENERATED_ICMP_TOO_BIG = 2          # ICMP 3/4 / ICMPv6 2
     GENERATED_TCP_RESET = 3
     GENERATED_ARP_REPLY = 4
-    GENERATED_KINDS = 5
+    GENERATED_ICMP_PARAMETER_PROBLEM = 5    # ICMP 12 / ICMPv6 4
+    GENERATED_KINDS = 6
 
 # What changed, and other values worth telling; kept only when asked for.
 cpdef enum EventKind:

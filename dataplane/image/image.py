@@ -95,7 +95,7 @@ class Image:
 
 def _step(names: Names, kind: int, index: int) -> Step:
     match kind:
-        case StepKind.STEP_RULE | StepKind.STEP_UNDECIDED:
+        case StepKind.STEP_RULE | StepKind.STEP_UNDECIDED | StepKind.STEP_HOTDROP:
             rule = names.rules[index]
             return Step(kind, rule.node, rule.family, rule.table, rule.chain, rule.number)
         case (
@@ -407,6 +407,7 @@ def _step_bases(names: Names) -> Array:
     sizes |= {
         StepKind.STEP_RULE: len(names.rules),
         StepKind.STEP_UNDECIDED: len(names.rules),
+        StepKind.STEP_HOTDROP: len(names.rules),
         StepKind.STEP_LOCAL_OUT: nodes,
         StepKind.STEP_LOCAL_IN: nodes,
         StepKind.STEP_REASSEMBLE: nodes,

@@ -52,9 +52,14 @@ def _is_unmodelled6(option: Option) -> bool:
 
 
 def _owner(match: Match, pools: Pools, family: int) -> list[Row]:
+    """`a`: the answer for a socket of the kernel's own, which no file stands for."""
+    of_kernel = all(
+        option.negated != (option.name == "--socket-exists")
+        for option in match.options
+        if option.name != "--suppl-groups"
+    )
     invert = all(option.negated for option in match.options)
-    asks_for_socket = any(option.name == "--socket-exists" for option in match.options)
-    return [row(MatchKind.MATCH_NEVER, int(asks_for_socket), invert=invert)]
+    return [row(MatchKind.MATCH_NEVER, int(of_kernel), invert=invert)]
 
 
 def _policy(match: Match, pools: Pools, family: int) -> list[Row]:

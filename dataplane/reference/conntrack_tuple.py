@@ -13,6 +13,7 @@ from dataplane.reference.packet import (
     Packet,
 )
 
+NO_NEXT = 59  # IPPROTO_NONE
 GRE_PPTP, GRE_PROTO_PPP = 1, 0x880B
 # An ICMP query's type to its answer's; the only ones that make connections.
 ICMP_ANSWERS = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17}
@@ -45,7 +46,10 @@ class Tuple(NamedTuple):
 
 
 def tuple_of(packet: Packet, tracks_dccp: bool) -> Tuple | None:
-    """The packet's own tuple, in zone 0; None if too little of its transport header is there."""
+    """The packet's own tuple, in zone 0; None if too little of its transport header is there, or
+    there is none (ipv6_skip_exthdr)."""
+    if packet.family == 6 and packet.protocol == NO_NEXT:
+        return None
     if packet.protocol == GRE:
         return _gre_tuple(packet)
     if packet.protocol not in TRANSPORT_SIZES or (packet.protocol == DCCP and not tracks_dccp):

@@ -26,6 +26,8 @@ from dataplane.reference.packet import (
 from dataplane.reference.steps import Ended, Trace, dropped, unknown
 
 SECOND = 10**9
+HEADER_FIELD, HEADER_INCOMPLETE = 0, 3  # RFC 4443, section 3.4; RFC 7112
+PAYLOAD_LENGTH = 4  # where it stands in an IPv6 header
 MOST = 65535  # bytes of an IPv4 packet, and of an IPv6 payload
 NO_NEXT = 59  # IPPROTO_NONE
 NOT_ECT, CE = 0, 3  # RFC 3168, section 5
@@ -33,10 +35,17 @@ IN, OUT = int(FragmentUser.USER_CONNTRACK_IN), int(FragmentUser.USER_CONNTRACK_O
 BRIDGE, LOCAL = int(FragmentUser.USER_BRIDGE_IN), int(FragmentUser.USER_LOCAL)
 
 
+class Refused(Exception):  # noqa: N818  not an error
+    """A process's fragments: their sender is told of a parameter problem."""
+
+    def __init__(self, code: int, pointer: int):
+        self.code, self.pointer = code, pointer
+
+
 def gather(node: Node, packet: Packet, user: int, device: str | None, now_ns: int,
            trace: Trace) -> None:  # fmt: skip
     """Returns if the packet is no fragment, or has become the whole one that it completed, or
-    (IPv6) is passed as it stands.  Raises Ended if it waits or is dropped.
+    (IPv6) is passed as it stands.  Raises Ended if it waits or is dropped, and Refused.
 
     device  by which it came
     """
@@ -104,8 +113,10 @@ def _piece6(node: Node, packet: Packet, user: int, device: str | None) -> Piece 
     end_of_packet = ETHER_SIZE + packet.ip_length
     if _is_head_cut(packet, at):
         if user == LOCAL:
-            raise dropped(Reason.FRAGMENT_INVALID)
+            raise Refused(HEADER_INCOMPLETE, 0)
         return None
+    if at + 8 > end_of_packet and user == LOCAL:
+        raise Refused(HEADER_FIELD, at - ETHER_SIZE)
     if at + 8 > end_of_packet:
         raise dropped(Reason.FRAGMENT_INVALID)
     if at + 8 > len(packet.frame):
@@ -160,12 +171,14 @@ def _is_head_cut(packet: Packet, at: int) -> bool:
 
 def _is_sound6(node: Node, piece: Piece, user: int) -> bool:
     """False: the packet goes on as it stands, and the queue is gone (-EPROTO)."""
+    if piece.end > MOST and user == LOCAL:
+        raise Refused(HEADER_FIELD, piece.data - 6 - ETHER_SIZE)
     if piece.end > MOST:
         raise dropped(Reason.FRAGMENT_INVALID)
     if not piece.more or not piece.end & 7:
         return True
     if user == LOCAL:
-        raise dropped(Reason.FRAGMENT_INVALID)
+        raise Refused(HEADER_FIELD, PAYLOAD_LENGTH)
     del node.fragments.queues[piece.key]
     return False
 

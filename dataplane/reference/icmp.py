@@ -76,6 +76,8 @@ def generated_kind(family: int, error: Error) -> int:
         return int(Generated.GENERATED_ICMP_TOO_BIG)
     if error.type == (11 if family == 4 else 3):
         return int(Generated.GENERATED_ICMP_TIME_EXCEEDED)
+    if error.type == (12 if family == 4 else 4):
+        return int(Generated.GENERATED_ICMP_PARAMETER_PROBLEM)
     return int(Generated.GENERATED_ICMP_UNREACHABLE)
 
 

@@ -52,11 +52,17 @@ def _has_type(place: Place, address: Address, wanted: set[str], device: str | No
 
 
 def _owner(place: Place, options: Options, packet: Packet) -> bool:
-    """A packet that is only passing through belongs to nobody, and what the kernel itself says
-    to no user and no group (xt_owner.c, owner_mt: sk->sk_socket->file)."""
-    asks_for_socket = any(option.name == "--socket-exists" for option in options)
-    if packet.has_sender and (asks_for_socket or not packet.is_generated):
+    """A packet that is only passing through has no socket, nor has a reset that the node makes.
+    Its ICMP errors have one, but no file and so no user and no group (xt_owner.c, owner_mt:
+    sk->sk_socket->file)."""
+    if packet.has_sender and not packet.is_generated:
         raise Unmodelled
+    if packet.has_sender and packet.is_icmp:
+        return all(
+            option.negated != (option.name == "--socket-exists")
+            for option in options
+            if option.name != "--suppl-groups"
+        )
     return all(option.negated for option in options)
 
 

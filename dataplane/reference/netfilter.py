@@ -69,6 +69,7 @@ def walk(place: Place, table: Table, base: Chain, packet: Packet) -> None:
             way = map_.after(way)
             continue
         if outcome == Outcome.DROP:
+            _leave_step(place, table, chain, number, StepKind.STEP_HOTDROP)
             raise dropped(Reason.NETFILTER_DROP)
         _check_room(place)
         if outcome != Outcome.YES:
@@ -78,7 +79,7 @@ def walk(place: Place, table: Table, base: Chain, packet: Packet) -> None:
                 continue
             target: Target | None = end
         else:
-            _leave_step(place, table, chain, number, packet)
+            _count(place, table, chain, number, packet)
             target = rule.target
             followed = map_.follow(way, target)
             if followed:
@@ -102,22 +103,28 @@ def _conclude(place: Place, target: Target, packet: Packet) -> bool:
 
 
 def _apply_policy(place: Place, table: Table, base: Chain, packet: Packet) -> None:
-    _leave_step(place, table, base, 0, packet)
+    _count(place, table, base, 0, packet)
     if base.policy == "DROP":
         raise dropped(Reason.NETFILTER_DROP)
     if base.policy != "ACCEPT":
         raise unknown(Reason.TARGET_UNMODELLED)
 
 
-def _leave_step(place: Place, table: Table, chain: Chain, number: int, packet: Packet) -> None:
+def _leave_step(
+    place: Place, table: Table, chain: Chain, number: int, kind: int = StepKind.STEP_RULE
+) -> None:
     place.trace.step(
-        StepKind.STEP_RULE,
+        kind,
         place.node.name,
         family=place.family,
         table=table.name,
         chain=chain.name,
         number=number,
     )
+
+
+def _count(place: Place, table: Table, chain: Chain, number: int, packet: Packet) -> None:
+    _leave_step(place, table, chain, number)
     key = (place.family, table.name, chain.name, number)
     counter = place.node.counters.setdefault(key, [0, 0])
     counter[0] += 1

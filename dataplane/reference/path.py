@@ -235,7 +235,12 @@ class Path:
         return Arrival(tunnel_device, tunnel.decapsulate(self, tunnel_device, packet))
 
     def _gather(self, node: Node, device: Device, packet: Packet) -> None:
-        fragments.gather(node, packet, fragments.LOCAL, device.name, self.now_ns, self.trace)
+        now_ns, user, reason = self.now_ns, fragments.LOCAL, Reason.FRAGMENT_INVALID
+        try:
+            fragments.gather(node, packet, user, device.name, now_ns, self.trace)
+        except fragments.Refused as refused:
+            error = {6: icmp.Error(4, refused.code, refused.pointer)}
+            raise answers.error(self, node, packet, error, reason) from None
 
     def forward(self, device: Device, packet: Packet, route: Route) -> Arrival:
         """ip_forward: errors about TTL and size come before the hooks, and the hooks see the

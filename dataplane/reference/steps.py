@@ -9,6 +9,9 @@ from _fastpath.trace import EventKind, Generated, StepKind
 __all__ = ["Ended", "Event", "EventKind", "Generated", "Reason", "Step", "StepKind", "Tap"]
 
 
+RULES = (StepKind.STEP_RULE, StepKind.STEP_UNDECIDED, StepKind.STEP_HOTDROP)
+
+
 class Step(NamedTuple):
     """One decision, by name.
 
@@ -34,7 +37,7 @@ class Step(NamedTuple):
 
     @property
     def is_rule(self) -> bool:
-        return self.kind in (StepKind.STEP_RULE, StepKind.STEP_UNDECIDED)
+        return self.kind in RULES
 
 
 class Event(NamedTuple):

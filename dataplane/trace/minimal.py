@@ -32,6 +32,9 @@ def minimal(record: Record, describer: Describer) -> str:
         if step.is_rule:
             if not describer.rules.is_silent(step):
                 where = f"{step.node} {step.table} {step.chain} {step.number or 'policy'}"
+                if step.kind == StepKind.STEP_HOTDROP:
+                    lines.append(f"{where} hotdrop")
+                    continue
                 undecided = " ?" if step.kind == StepKind.STEP_UNDECIDED else ""
                 lines.append(f"{where} {describer.rules.target(step)}{undecided}")
         else:

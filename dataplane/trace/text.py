@@ -37,7 +37,10 @@ TITLE = 12  # columns of a section's title
 PLACE = 29  # of CHAIN:NUMBER; a chain's name has up to 28 letters, kube-proxy's have 25
 OBJECTS = 92  # where the objects begin, if the line is not longer
 RULE_LETTERS = 1000  # of a hostile rule
-UNDECIDED = "whether it matches is not known; either way the same"
+REMARKS = {
+    StepKind.STEP_UNDECIDED: "whether it matches is not known; either way the same",
+    StepKind.STEP_HOTDROP: "the packet is too malformed for its match, which drops it",
+}
 NEVER_SENT = (Verdict.SKIPPED,)
 ENDED_WELL = (Verdict.DELIVERED, Verdict.FORWARDED)
 
@@ -122,8 +125,9 @@ class _Writer:
                     self._row(section, title, f"{place:<{PLACE}} {draw}")
                     title = ""
             self._rule(section, title, index)
-            if self.record.steps[index].kind == StepKind.STEP_UNDECIDED:
-                self._row(section, "", f"{'':{PLACE}} {UNDECIDED}")
+            remark = REMARKS.get(self.record.steps[index].kind)
+            if remark:
+                self._row(section, "", f"{'':{PLACE}} {remark}")
             for draw in self._draws.pop(index, []):
                 if draw.matched:
                     self._row(section, "", f"{'':{PLACE}} {draw}")

@@ -25,6 +25,7 @@ KINDS = {
     StepKind.STEP_UNDECIDED: "undecided",
     StepKind.STEP_REASSEMBLE: "reassemble",
     StepKind.STEP_FRAGMENT: "fragment",
+    StepKind.STEP_HOTDROP: "hotdrop",
 }
 
 # By ctinfo; the names of `-m conntrack --ctstate`, with the direction where there are two.
@@ -45,6 +46,7 @@ GENERATED = {
     Generated.GENERATED_ICMP_TOO_BIG: "ICMP packet too big",
     Generated.GENERATED_TCP_RESET: "TCP reset",
     Generated.GENERATED_ARP_REPLY: "ARP reply",
+    Generated.GENERATED_ICMP_PARAMETER_PROBLEM: "ICMP parameter problem",
 }
 
 CHANGES = {

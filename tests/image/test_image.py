@@ -18,6 +18,7 @@ NODES, DEVICES = len(NAMES.nodes), len(NAMES.devices)
 SIZES = dict.fromkeys(range(StepKind.STEP_KINDS), DEVICES) | {
     StepKind.STEP_RULE: len(NAMES.rules),
     StepKind.STEP_UNDECIDED: len(NAMES.rules),
+    StepKind.STEP_HOTDROP: len(NAMES.rules),
     StepKind.STEP_REASSEMBLE: NODES,
     StepKind.STEP_FRAGMENT: NODES,
     StepKind.STEP_LOCAL_OUT: NODES,

@@ -52,6 +52,7 @@ def test_vocabulary_is_complete() -> None:
     assert set(steps.TITLES) == kinds - {
         StepKind.STEP_RULE,
         StepKind.STEP_UNDECIDED,
+        StepKind.STEP_HOTDROP,
         StepKind.STEP_NAT,
     }
     assert set(vocabulary.GENERATED) == set(Generated) - {Generated.GENERATED_KINDS}

@@ -50,9 +50,10 @@ class Ours:
         return found
 
     def is_unknown(self, record: Record) -> bool:
-        """The packet's way is not known, or that of one made on its way."""
+        """The packet's way is not known, or that of one made on its way; or not by which rule."""
         return record.verdict == Verdict.UNKNOWN or any(
-            step.kind == StepKind.STEP_RULE and step[1:6] in self.unmodelled_rules
+            step.kind == StepKind.STEP_UNDECIDED
+            or (step.kind == StepKind.STEP_RULE and step[1:6] in self.unmodelled_rules)
             for step in record.steps
         )
 
@@ -140,7 +141,8 @@ def frames_differing(groups: list[list[Seen]], ours: Ours) -> list[Difference]:
             theirs[one.device, one.is_outgoing].append(one.frame)
         for tap in ours.records[index].taps:
             if tap.device != "lo":
-                mine[tap.device, tap.outgoing].append((tap.frame, tap.generated))
+                is_made = tap.generated or (tap.outgoing and is_cut(ours.records[index]))
+                mine[tap.device, tap.outgoing].append((tap.frame, is_made))
         for place in sorted({*theirs, *mine}):
             if not frames_equal(theirs[place], mine[place]):
                 record = ours.records[index]
@@ -167,21 +169,34 @@ def frames_equal(theirs: list[bytes], mine: list[tuple[bytes, bool]]) -> bool:
 
 def blank(frame: bytes) -> bytes:
     """Without an IPv4 packet's identification and the checksum over it; without IPv6's flow
-    label, a hash whose key is the boot's."""
+    label, a hash whose key is the boot's, and the identification of its fragments."""
     if frame[12:14] == b"\x86\xdd":
+        at = fragment_at(frame)
+        frame = frame[: at + 4] + bytes(4) + frame[at + 8 :] if at else frame
         return frame[:15] + bytes([frame[15] & 0xF0]) + b"\0\0" + frame[18:]
     return frame[:18] + b"\0\0" + frame[20:24] + b"\0\0" + frame[26:]
+
+
+def fragment_at(frame: bytes) -> int:
+    """Where an IPv6 fragment header stands; 0 if there is none."""
+    kind, at = frame[20], 54
+    while kind in (0, 43, 60) and at + 8 <= len(frame):
+        kind, at = frame[at], at + frame[at + 1] * 8 + 8
+    return at if kind == 44 and at + 8 <= len(frame) else 0
+
+
+def is_cut(record: Record) -> bool:
+    """IPv6: the fragments of a node have an identification of its own."""
+    return record.family == 6 and any(s.kind == StepKind.STEP_FRAGMENT for s in record.steps)
 
 
 # The rules' path.
 
 
-def entries(record: Record) -> list[Entry]:
-    steps = [
-        (step.table, step.chain, step.number)
-        for step in record.steps
-        if step.kind == StepKind.STEP_RULE
-    ]
+def entries(record: Record, flavour: str) -> list[Entry]:
+    """nft's trace names the rule whose match drops a malformed packet, legacy's does not."""
+    kinds = (StepKind.STEP_RULE, StepKind.STEP_HOTDROP)[: 2 if flavour == "nft" else 1]
+    steps = [(step.table, step.chain, step.number) for step in record.steps if step.kind in kinds]
     return [step for step in steps if step not in BEGINNINGS]
 
 
@@ -189,7 +204,11 @@ def trace_differing(
     case: Case, state: NodeState, trace: list[Entry], ours: Ours
 ) -> list[Difference]:
     theirs = [entry for entry in trace if entry not in BEGINNINGS]
-    mine = [(index, entry) for index in range(ours.cut) for entry in entries(ours.records[index])]
+    mine = [
+        (index, entry)
+        for index in range(ours.cut)
+        for entry in entries(ours.records[index], case.flavour)
+    ]
     is_whole = ours.cut == len(case.frames)
     for at, (index, entry) in enumerate(mine):
         if at >= len(theirs) or theirs[at] != entry:

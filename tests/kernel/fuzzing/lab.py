@@ -27,6 +27,7 @@ from dataplane.node import conntrack, iptables
 from dataplane.node.folder import read_node
 from dataplane.node.iptables import Ruleset
 from dataplane.node.state import ConntrackEntry, NodeState
+from tests import frames as fr
 from tests.kernel.dumps import dump
 from tests.kernel.fuzzing.netlink import Entry, LegacyTrace, NftTrace
 from tests.kernel.namespaces import all_forward, batch, quiet_namespace
@@ -89,17 +90,35 @@ class Refused(Exception):  # noqa: N818  not an error of ours
 class FuzzLab:
     def __init__(self, flavour: str):
         self.flavour = flavour
+        self._open()
+
+    def _open(self) -> None:
         self.node = quiet_namespace("node", ipv6=True)
         self.outside = quiet_namespace("outside", ipv6=False)
         self.tables: dict[int, set[str]] = {4: set(), 6: set()}
         self.loads = 0
         self.changed: dict[str, str] = {}  # sysctls and what they were
+        self.may_hold = False  # fragments, which nothing makes the kernel forget
         self._build()
         with self.node.inside():
             self.names = {socket.if_nametoindex(d): d for d in (*DEVICES, "br0", "lo")}
         self.tap = Tap(self.node, "", RING_FRAMES, 4096, promiscuous=False)
-        self.trace = (LegacyTrace if flavour == "legacy" else NftTrace)(self.node)
+        self.trace = (LegacyTrace if self.flavour == "legacy" else NftTrace)(self.node)
+        self._warm()
         self.state = self._read()
+
+    def _warm(self) -> None:
+        """One packet to each neighbour.  The first one that a bridge sends to where a rule says
+        passes the bridge's own device, as long as the neighbour has no header ready
+        (br_nf_pre_routing_finish_bridge)."""
+        for subnet in range(len(SUBNETS)):
+            for host in HOSTS:
+                for family, build in ((b"\x08\x00", fr.ipv4), (b"\x86\xdd", fr.ipv6)):
+                    words = 4 if build is fr.ipv4 else 6
+                    ends = address(0, 2, words), address(subnet, host, words)
+                    packet = build(*ends, 17, fr.udp(ends[0], 9, ends[1], 9))
+                    macs = bytes.fromhex((node_mac("eth0") + host_mac(0, 2)).replace(":", ""))
+                    self.outside.send("eth0", macs + family + packet)
 
     def close(self) -> None:
         self.tap.close()
@@ -187,12 +206,17 @@ class FuzzLab:
 
     def load(self, rules: str, family: int, sysctls: dict[str, str]) -> NodeState:
         """The node with these rules, all counters zero, no connections.  Raises Refused."""
+        if self.may_hold:
+            self.close()
+            self._open()
         for name, value in {**self.changed, **sysctls}.items():
             before = self.node.sysctl(name)
             if before is None or before == value:
                 continue
             self.changed.setdefault(name, before)
             self.node.sysctl(name, value)
+            if name.endswith(".forwarding"):
+                time.sleep(0.02)  # MLD says at once which groups of routers it leaves
         self.unload()
         self.loads += 1
         # A table of hashlimit lives on while rules old or new name it: every load has its own.
@@ -250,6 +274,7 @@ class FuzzLab:
     def run(self, frames: list[tuple[str, bytes]], family: int, state: NodeState) -> Answer:
         """Send all frames, one after the other, each done with before the next."""
         for device, frame in frames:
+            self.may_hold |= may_wait(frame)
             self.outside.send(device, frame)
         seen = []
         for frame in self.tap.read():
@@ -285,6 +310,13 @@ CHAINS = {
 
 def policies(table: str, family: int) -> str:
     return "".join(f":{chain} ACCEPT [0:0]\n" for chain in CHAINS[table].split())
+
+
+def may_wait(frame: bytes) -> bool:
+    """A fragment; or IPv6 with extension headers, of which one may be a fragment's."""
+    if frame[12:14] == b"\x86\xdd":
+        return frame[20:21] in (b"\0", b"+", b",", b"3", b"<")
+    return bool(int.from_bytes(frame[20:22]) & 0x3FFF)
 
 
 def is_own(text: str) -> bool:

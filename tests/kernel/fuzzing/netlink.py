@@ -169,12 +169,14 @@ class NftTrace:
 
 def _packet(packets: list[tuple[bytes, list[Entry]]], number: bytes) -> list[Entry]:
     """What a rule makes is traced before the rule itself: the packet is told by its number.
-    That changes once it passes from a bridge's port to the bridge."""
-    for id_, entries in reversed(packets):
+    That changes once it passes from a bridge's port to the bridge, and may be one that an earlier
+    packet had: a number tells nothing of what was before the last packet that arrived."""
+    arrived = [at for at, (_, entries) in enumerate(packets) if entries[:1] == [BEGINNINGS[0]]]
+    first = arrived[-1] if arrived else 0
+    for id_, entries in reversed(packets[first:]):
         if id_ == number:
             return entries
-    arrived = [at for at, (_, entries) in enumerate(packets) if entries[:1] == [BEGINNINGS[0]]]
-    at = arrived[-1] if arrived else len(packets) - 1
+    at = first if arrived else len(packets) - 1
     packets[at] = number, packets[at][1]
     return packets[at][1]
 
