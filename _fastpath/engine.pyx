@@ -13,6 +13,7 @@ from _fastpath.image cimport (
     device_t,
     fdb_t,
     fib_rule_t,
+    group_t,
     hook_t,
     host_t,
     interface_t,
@@ -192,6 +193,7 @@ cdef class Engine:
         cdef const lpm_node_t[::1] lpm = arrays["lpm"]
         cdef const route_t[::1] routes = arrays["routes"]
         cdef const neighbour_t[::1] neighbours = arrays["neighbours"]
+        cdef const group_t[::1] groups = arrays["groups"]
         cdef const fdb_t[::1] fdb = arrays["fdb"]
         cdef const host_t[::1] hosts = arrays["hosts"]
         cdef const uint32_t[::1] host_by_address = arrays["host_by_address"]
@@ -205,6 +207,7 @@ cdef class Engine:
         self.image.lpm = &lpm[0]
         self.image.routes = &routes[0]
         self.image.neighbours = &neighbours[0]
+        self.image.groups = &groups[0]
         self.image.fdb = &fdb[0]
         self.image.hosts = &hosts[0]
         self.image.host_by_address = &host_by_address[0]
@@ -220,6 +223,7 @@ cdef class Engine:
         self.image.host_count = counts[2]
         self.image.vxlan_count = counts[3]
         self.image.wire_count = counts[4]
+        self.image.group_count = counts[5]
 
     def point_state(self, arrays):
         cdef uint32_t[::1] node_connections = arrays["node_connections"]

@@ -17,6 +17,9 @@ cdef int route_input(const image_t* image, state_t* state, const packet_t* packe
 cdef int route_output(const image_t* image, state_t* state, const flowi_t* flow,
                       const packet_t* packet, int32_t* route) noexcept nogil
 
+# ip_dst_mtu_maybe_forward, ip6_mtu: what fits through a route that leaves by `device`.
+cdef uint32_t route_mtu(const image_t* image, const route_t* way, int32_t device) noexcept nogil
+
 # Device by which the node's own packets leave.
 cdef int32_t output_device(const image_t* image, int32_t node, int32_t route) noexcept nogil
 

@@ -15,10 +15,12 @@ from _fastpath.image cimport (
     ROUTE_UNREACHABLE,
     address_t,
     device_t,
+    group_t,
 )
 from _fastpath.lpm cimport lpm_lookup
 from _fastpath.reason cimport (
     FORWARDING_DISABLED,
+    GROUP_NOT_JOINED,
     MARTIAN_DESTINATION,
     MARTIAN_SOURCE,
     NO_ROUTE,
@@ -31,6 +33,8 @@ from _fastpath.reason cimport ROUTE_UNREACHABLE as REASON_UNREACHABLE
 
 cdef enum:
     LIMITED_BROADCAST = 0xFFFFFFFFu
+    PROTO_IGMP = 2
+    IP_MTU_MAX = 65535
 
 # ------------------------------------------------------------------------ kinds of address
 
@@ -171,9 +175,59 @@ cdef int route_input(const image_t* image, state_t* state, const packet_t* packe
                      int32_t device, int32_t* route) noexcept nogil:
     cdef flowi_t flow = flowi_input(image, packet, device)
     route[0] = -1
+    if is_multicast(packet):
+        return group_input(image, packet, device)
     if packet.family == 4:
         return route_input4(image, state, &flow, packet, device, route)
     return route_input6(image, state, &flow, packet, route)
+
+
+cdef inline bint is_multicast(const packet_t* packet) noexcept nogil:
+    if packet.family == 4:
+        return packet.dst.lo >> 28 == 0xE
+    return packet.dst.hi >> 56 == 0xFF
+
+
+cdef bint is_joined(const image_t* image, int32_t device, uint8_t family,
+                    addr_t address) noexcept nogil:
+    cdef uint32_t low = 0, high = image.group_count, middle
+    cdef const group_t* group
+    cdef int order
+    while low < high:
+        middle = (low + high) >> 1
+        group = &image.groups[middle]
+        order = compare_key(group.device, group.family, group.address, device, family, address)
+        if order == 0:
+            return True
+        if order < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return False
+
+
+cdef int group_input(const image_t* image, const packet_t* packet, int32_t device) noexcept nogil:
+    """ip_route_input_rcu, ip_mc_validate_source; ip6_mc_input.  Nothing is forwarded to groups."""
+    cdef uint64_t src = packet.src.lo
+    if not is_joined(image, device, packet.family, packet.dst):
+        return GROUP_NOT_JOINED
+    if packet.family == 6:
+        return 0
+    if src >> 28 == 0xE or src == LIMITED_BROADCAST:
+        return MARTIAN_SOURCE
+    if is_loopback(packet.src) and not image.devices[device].route_localnet:
+        return MARTIAN_SOURCE
+    if src >> 24:
+        return check_source(image, packet, device, -1, True)
+    # 224.0.0.0/24, or IGMP
+    return 0 if packet.dst.lo >> 8 == 0xE00000 or packet.proto == PROTO_IGMP else MARTIAN_SOURCE
+
+
+cdef uint32_t route_mtu(const image_t* image, const route_t* way, int32_t device) noexcept nogil:
+    cdef const device_t* dev = &image.devices[device]
+    if way.mtu:
+        return min(way.mtu, <uint32_t>IP_MTU_MAX)
+    return min(dev.mtu6 if way.family == 6 else dev.mtu, <uint32_t>IP_MTU_MAX)
 
 
 cdef int choose_leg(const image_t* image, state_t* state, const flowi_t* flow,

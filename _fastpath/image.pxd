@@ -382,6 +382,11 @@ cdef struct node_t:
     uint32_t fragment_times[3]  # seconds that fragments wait, by FragmentClass
     uint32_t fragment_distance  # ipfrag_max_dist
     uint8_t fragment_memory[4]  # by FragmentClass: 0 = none may wait
+    uint32_t icmp_ratelimit[2]  # ticks between two errors to one destination; 0 = no limit
+    uint32_t icmp_ratemask      # bit: ICMP type that is limited
+    uint32_t icmp6_ratemask[8]  # ICMPv6's 256
+    uint32_t icmp_per_second, icmp_burst    # icmp_msgs_per_sec, icmp_msgs_burst
+    uint32_t icmp_inbound       # icmp_errors_use_inbound_ifaddr
 
 cdef struct device_t:
     uint64_t name[2]            # IFNAMSIZ bytes, for -i and -o
@@ -407,7 +412,10 @@ cdef struct device_t:
     uint8_t src_valid_mark      # the way back is looked up with the packet's mark
     uint8_t bc_forwarding
     uint8_t has_address         # IPv4
-    uint8_t padding[3]
+    uint8_t shared_media
+    uint8_t source_route        # accept_source_route
+    uint8_t padding
+    uint32_t mtu6               # net.ipv6.conf.DEVICE.mtu
 
 cdef struct vxlan_t:
     addr_t local                # zero: the route chooses
@@ -453,6 +461,8 @@ cdef struct route_t:
     uint8_t prefixlen
     uint8_t gateway_family      # 6: the gateway of an IPv4 route is IPv6
     uint8_t padding
+    uint32_t mtu                # 0 = its device's
+    uint32_t padding2
 
 # A policy routing rule: struct fib_rule.
 cdef struct fib_rule_t:
@@ -482,6 +492,13 @@ cdef struct neighbour_t:
     uint8_t state               # 0 unresolved, 1 known, 2 failed
     uint8_t family
     uint16_t padding
+
+# A multicast group that a device listens to.
+cdef struct group_t:
+    addr_t address
+    int32_t device
+    uint8_t family
+    uint8_t padding[3]
 
 # Static forwarding entry: sorted by (device, mac).
 cdef struct fdb_t:
@@ -586,6 +603,7 @@ cdef struct image_t:
     const lpm_node_t* lpm
     const route_t* routes
     const neighbour_t* neighbours   # sorted by (device, address)
+    const group_t* groups           # sorted by (device, address)
     const fdb_t* fdb
     const host_t* hosts
     const uint32_t* host_by_address  # hosts sorted by (family, address)
@@ -597,4 +615,5 @@ cdef struct image_t:
     const uint32_t* base            # (STEP_KINDS,)
     uint32_t node_count, device_count, rule_count
     uint32_t neighbour_count, fdb_count, host_count, vxlan_count, wire_count
+    uint32_t group_count
     uint64_t seed

@@ -32,6 +32,7 @@ from _fastpath.forwarding cimport (
     host_lookup,
     output_device,
     route_input,
+    route_mtu,
     route_output,
     wire_lookup,
 )
@@ -87,6 +88,7 @@ from _fastpath.reason cimport (
     LEFT_BY_DEVICE,
     LOCAL_PROCESS,
     OTHER_HOST,
+    SOURCE_SCOPE,
     TRACE_FULL,
     TTL_EXPIRED,
     UNHANDLED_PROTOCOL,
@@ -97,6 +99,7 @@ from _fastpath.trace cimport (
     EVENT_TTL,
     GENERATED_ICMP_TIME_EXCEEDED,
     GENERATED_ICMP_TOO_BIG,
+    GENERATED_ICMP_UNREACHABLE,
     GENERATED_KINDS,
     STEPS_MAX,
     STEP_DEVICE_IN,
@@ -129,7 +132,6 @@ from _fastpath.walk cimport (
 
 
 cdef enum:
-    IP_MTU_MAX = 65535
     IPV6_MTU_MIN = 1280
     ARRIVALS_MAX = 600      # of a packet that loops below the IP layer, where no TTL ends it
 
@@ -264,15 +266,13 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
     packet.prerouting_done = 0
     if packet.proto == PROTO_TCP:
         packet_pull(packet, 20)         # tcp_v4_early_demux
-    if is_multicast(packet):
-        return end(walk, CONSUMED, GROUP_ADDRESS, device)
     reason = route_input(walk.image, walk.state, packet, device, &route)
     if route >= 0:
         trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
     if reason:
         return not_routed(walk, <uint16_t>reason)
     if route < 0:
-        return local_in(walk, device)           # the limited broadcast needs no route
+        return local_in(walk, device)           # the limited broadcast and groups need no route
     if walk.image.routes[route].kind == ROUTE_LOCAL or (
             walk.image.routes[route].kind == ROUTE_BROADCAST and not dev.bc_forwarding):
         return local_in(walk, device)
@@ -292,12 +292,6 @@ cdef bint exceeds(const packet_t* packet, uint32_t mtu) noexcept nogil:
     return packet.fragment_max > mtu or not (packet.ignore_df or packet.is_gso)
 
 
-cdef inline uint32_t route_mtu(const walk_t* walk, const route_t* way,
-                               int32_t device) noexcept nogil:
-    """ip_dst_mtu_maybe_forward"""
-    return min(walk.image.devices[device].mtu, <uint32_t>IP_MTU_MAX)
-
-
 cdef int too_big(walk_t* walk, uint32_t mtu) noexcept nogil:
     cdef bint is_ipv6 = walk.packet.family == 6
     return answered(walk, icmp_error(
@@ -305,12 +299,23 @@ cdef int too_big(walk_t* walk, uint32_t mtu) noexcept nogil:
         FRAGMENTATION_NEEDED)
 
 
+cdef inline bint may_leave_link(const packet_t* packet) noexcept nogil:
+    """ip6_forward: the source is a host, and can be told from those of other links."""
+    return (packet.src.hi | packet.src.lo) != 0 and packet.src.hi >> 54 != 0x3FA
+
+
+cdef int beyond_scope(walk_t* walk) noexcept nogil:
+    if (walk.packet.src.hi | walk.packet.src.lo) == 0:
+        return drop(walk, SOURCE_SCOPE)
+    return answered(walk, icmp_error(walk, GENERATED_ICMP_UNREACHABLE, 1, 2, 0), SOURCE_SCOPE)
+
+
 cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     """ip_forward, ip6_forward: the TTL is decremented before FORWARD sees the packet."""
     cdef packet_t* packet = walk.packet
     cdef const route_t* way = &walk.image.routes[route]
     cdef bint is_ipv6 = packet.family == 6
-    cdef uint32_t mtu = route_mtu(walk, way, way.device)
+    cdef uint32_t mtu = route_mtu(walk.image, way, way.device)
     packet.route = route
     if walk.image.devices[device].is_ether and is_group_mac(ether_dst(packet)):
         return drop(walk, OTHER_HOST)           # pkt_type: not for this host alone
@@ -322,8 +327,10 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
         # Longer than the device it came by takes: it was never one frame.  The capture shows
         # it before its sender's device cut it up (GSO), and Linux lets it pass whole.
         packet.is_gso = 1
-    if is_ipv6:
-        mtu = max(mtu, <uint32_t>IPV6_MTU_MIN)
+    if is_ipv6 and device != way.device and not may_leave_link(packet):
+        return beyond_scope(walk)
+    if is_ipv6:         # the route's own is asked only when the packet leaves
+        mtu = max(walk.image.devices[way.device].mtu6, <uint32_t>IPV6_MTU_MIN)
     if exceeds(packet, mtu):
         return too_big(walk, mtu)
     trace_value(walk.trace, EVENT_TTL, packet.ttl, packet.ttl - 1)
@@ -408,7 +415,7 @@ cdef int fit(walk_t* walk) noexcept nogil:
     cdef packet_t* packet = walk.packet
     cdef const route_t* way = &walk.image.routes[packet.route]
     cdef uint32_t mtu = route_mtu(
-        walk, way, output_device(walk.image, packet.node, packet.route))
+        walk.image, way, output_device(walk.image, packet.node, packet.route))
     cdef uint32_t limit = packet.fragment_max if packet.fragment_max else mtu
     if packet.is_gso or (packet.is_local and packet.proto == PROTO_TCP and not packet.ignore_df):
         return GO_ON                    # the node's own TCP: its device cuts it to size

@@ -39,6 +39,9 @@ cpdef enum Reason:
     ROUTE_UNREACHABLE = 27      # IP_INNOROUTES: answered with ICMP 3/1
     ROUTE_PROHIBIT = 28         # IP_INNOROUTES: answered with ICMP 3/13
     FRAGMENTATION_NEEDED = 29   # PKT_TOO_BIG: DF is set; answered with ICMP 3/4
+    GROUP_NOT_JOINED = 30       # a multicast group that the node is not in
+    SOURCE_SCOPE = 31           # IP_INADDRERRORS: an IPv6 source that is never forwarded
+    SOURCE_ROUTED = 32          # NOT_SPECIFIED: accept_source_route is 0
     # link layer
     NEIGHBOUR_FAILED = 40       # NEIGH_FAILED
     BRIDGE_SAME_PORT = 41       # the frame would leave by the port it came in by

@@ -5,6 +5,7 @@ from libc.string cimport memmove
 
 from _fastpath.checksum cimport checksum_replace
 from _fastpath.fib_rules cimport fib_lookup, flowi_t, flowi_to
+from _fastpath.forwarding cimport output_device, route_mtu
 from _fastpath.image cimport (
     CONNMARK_RESTORE,
     CONNMARK_SAVE,
@@ -17,6 +18,7 @@ from _fastpath.image cimport (
     TARGET_TTL,
     TTL_DECREASE,
     TTL_INCREASE,
+    device_t,
 )
 from _fastpath.netfilter cimport WALK_DROP, WALK_UNKNOWN
 from _fastpath.packet cimport (
@@ -143,9 +145,14 @@ cdef uint32_t path_mtu(const walk_t* walk) noexcept nogil:
     cdef const packet_t* packet = walk.packet
     cdef flowi_t flow = flowi_to(walk.image, packet.node, packet.family, packet.src)
     cdef int32_t back = fib_lookup(walk.image, &flow)
-    cdef uint32_t mtu = walk.image.devices[packet.out_device].mtu
+    cdef const device_t* dev = &walk.image.devices[packet.out_device]
+    cdef uint32_t mtu = dev.mtu6 if packet.family == 6 else dev.mtu
+    if packet.route >= 0 and packet.out_device == output_device(
+            walk.image, packet.node, packet.route):
+        mtu = route_mtu(walk.image, &walk.image.routes[packet.route], packet.out_device)
     if back >= 0 and walk.image.routes[back].device >= 0:
-        mtu = min(mtu, walk.image.devices[walk.image.routes[back].device].mtu)
+        mtu = min(mtu, route_mtu(
+            walk.image, &walk.image.routes[back], walk.image.routes[back].device))
     return mtu
 
 

@@ -42,6 +42,7 @@ SYSCTLS = {
     "net.ipv6.fib_multipath_hash_policy": ["0", "1", "2", "3"],
     "net.ipv6.fib_multipath_hash_fields": ["7", "8", "63"],
     "net.ipv6.conf.all.forwarding": ["1", "1", "0"],
+    "net.ipv6.conf.eth0.mtu": ["1280", "80"],
     "net.ipv4.ip_default_ttl": ["64", "128"],
     "net.netfilter.nf_conntrack_tcp_loose": ["1", "0"],
     "net.netfilter.nf_conntrack_checksum": ["1", "0"],
@@ -163,6 +164,7 @@ def extra_routes(draw: st.DrawFn, family: int) -> Route:
         table=draw(st.sampled_from(["100", "200", "100", "main"])),
         metric=draw(st.sampled_from([0, 0, 5, 10])),
         tos=draw(st.sampled_from([0, 0, 0, 0x10])) if family == 4 else 0,
+        mtu=draw(st.sampled_from([0, 0, 0, 60, 100])),
         nexthops=tuple(draw(st.lists(hop, min_size=1, max_size=3))) if has_legs else (),
     )
 

@@ -25,9 +25,10 @@ CLIENT6, FAR6 = PODS6["node-a"]["veth-client"], PODS6["node-b"]["veth-web-2"]
 GATEWAY, UNKNOWN = ip_address("10.244.1.1"), ip_address("203.0.113.9")
 ADDRESSES = {
     4: [CLIENT, CLIENT, WEB1, WEB2, WEB, WEB, EMPTY, OUTSIDE, NODE_A, NODE_B, GATEWAY, UNKNOWN,
-        ip_address("127.0.0.1"), ip_address("224.0.0.1")],
+        *map(ip_address, ("127.0.0.1", "224.0.0.1", "224.0.0.9", "0.0.0.0"))],
     6: [CLIENT6, CLIENT6, FAR6, FAR6, PODS6["node-a"]["veth-web-1"], WEB6,
-        *map(ip_address, ("fd00:1::1", "fe80::1", "ff02::1", "2001:db8::9"))],
+        *map(ip_address, ("fd00:1::1", "fe80::1", "ff02::1", "2001:db8::9", "::",
+                          "ff02::1:ff00:1", "ff02::2"))],
 }  # fmt: skip
 # Mostly one that means nothing where the frame enters.
 MACS = [

@@ -25,6 +25,8 @@ NODE = np.dtype(
         ("padding", "u2"),
         ("fragment_times", "u4", (3,)), ("fragment_distance", "u4"),
         ("fragment_memory", "u1", (4,)),
+        ("icmp_ratelimit", "u4", (2,)), ("icmp_ratemask", "u4"), ("icmp6_ratemask", "u4", (8,)),
+        ("icmp_per_second", "u4"), ("icmp_burst", "u4"), ("icmp_inbound", "u4"),
     ],
     align=True,
 )  # fmt: skip
@@ -38,7 +40,8 @@ DEVICE = np.dtype(
         ("kind", "u1"), ("is_up", "u1"), ("hairpin", "u1"), ("rp_filter", "u1"),
         ("route_localnet", "u1"), ("has_hosts", "u1"), ("accept_local", "u1"), ("is_ether", "u1"),
         ("forwards", "u1"), ("send_redirects", "u1"), ("src_valid_mark", "u1"),
-        ("bc_forwarding", "u1"), ("has_address", "u1"), ("padding", "u1", (3,)),
+        ("bc_forwarding", "u1"), ("has_address", "u1"), ("shared_media", "u1"),
+        ("source_route", "u1"), ("padding", "u1"), ("mtu6", "u4"),
     ],
     align=True,
 )  # fmt: skip
@@ -125,6 +128,7 @@ ROUTE = np.dtype(
         ("leg_start", "u4"), ("leg_count", "u4"), ("upper_bound", "u4"),
         ("kind", "u1"), ("family", "u1"), ("scope", "u1"), ("is_listed", "u1"), ("tos", "u1"),
         ("prefixlen", "u1"), ("gateway_family", "u1"), ("padding", "u1"),
+        ("mtu", "u4"), ("padding2", "u4"),
     ],
     align=True,
 )  # fmt: skip
@@ -149,6 +153,10 @@ NEIGHBOUR = np.dtype(
     ],
     align=True,
 )  # fmt: skip
+
+GROUP = np.dtype(
+    [("address", ADDR), ("device", "i4"), ("family", "u1"), ("padding", "u1", (3,))], align=True
+)
 
 FDB = np.dtype([("remote", ADDR), ("mac", "u8"), ("device", "i4"), ("port", "i4")], align=True)
 

@@ -122,6 +122,7 @@ def _answering(tables: RouteTables, node: str, family: int, kind: str, rule: Rou
     row: list[object] = [
         encode.ZERO, encode.ZERO, -1, -1, 0, 0, 0,
         int(KINDS.get(route.type, RouteKind.ROUTE_UNKNOWN)), family, 0, 0, 0, 0, family, 0,
+        0, 0,
     ]  # fmt: skip
     return tables.add(row, RouteName(node, family, "", route_text(route)))
 
@@ -138,4 +139,5 @@ def _row(devices: Devices, node: str, route: Route) -> list[object]:
     return [
         encode.pair(route.gateway), encode.pair(route.prefsrc), device, -1, 0, 0, 0, int(kind),
         family, SCOPES.get(route.scope, 0), 1, route.tos, route.dst.prefixlen, gateway_family, 0,
+        route.mtu, 0,
     ]  # fmt: skip

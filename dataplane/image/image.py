@@ -28,6 +28,7 @@ from dataplane.image.nodes import (
     base_chain_problem,
     fragment_settings,
     hook_rows,
+    icmp_settings,
     port_range,
     sysctl,
     timeouts,
@@ -157,6 +158,9 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
     arrays |= _link_arrays(devices, fdb, neighbours)
     _node_arrays(arrays, nodes, devices, rules, routes, warn)
     _device_arrays(arrays, nodes, devices, fdb, neighbours)
+    groups = link_layer.group_rows(devices, nodes)
+    arrays["groups"] = _array(groups, dtypes.GROUP)
+    arrays["counts"] = np.append(arrays["counts"], np.uint32(len(groups)))
     names = Names(
         nodes=list(nodes),
         devices=[(node, link.name) for node, link in devices.links],
@@ -300,7 +304,7 @@ def _node_arrays(
             timeouts(state),
             sysctl(state, "net.netfilter.nf_conntrack_buckets", 262144, 2**32 - 1),
             accounts(state), tracks_dccp(state), 0,
-            *fragment_settings(state),
+            *fragment_settings(state), *icmp_settings(state),
         ))  # fmt: skip
     arrays["nodes"] = _array(rows, dtypes.NODE)
     arrays["hooks"] = _array(hooks, dtypes.HOOK)
@@ -312,6 +316,12 @@ def _conf(state: NodeState, device: str, key: str, default: int = 0) -> int:
         if f"net.ipv4.conf.{name}.{key}" in state.sysctls:
             return sysctl(state, f"net.ipv4.conf.{name}.{key}", 0, 2)
     return default
+
+
+def _mtu6(state: NodeState, link: Link) -> int:
+    """What IPv6 takes a device's MTU to be: it may be set lower."""
+    name = f"net.ipv6.conf.{link.name.replace('.', '/')}.mtu"
+    return min(link.mtu, sysctl(state, name, link.mtu, 2**31 - 1))
 
 
 def _all(state: NodeState, key: str, default: int = 0) -> int:
@@ -362,7 +372,11 @@ def _device_arrays(
                      | _conf(state, link.name, "send_redirects", 1))),
             int(bool(_all(state, "src_valid_mark") | _conf(state, link.name, "src_valid_mark"))),
             int(bool(_all(state, "bc_forwarding") & _conf(state, link.name, "bc_forwarding"))),
-            int(any(a.local.version == 4 for a in own_addresses(devices, index))), (0, 0, 0),
+            int(any(a.local.version == 4 for a in own_addresses(devices, index))),
+            int(bool(_all(state, "shared_media", 1) | _conf(state, link.name, "shared_media", 1))),
+            int(bool(_all(state, "accept_source_route")
+                     & _conf(state, link.name, "accept_source_route", 1))), 0,
+            _mtu6(state, link),
         ))  # fmt: skip
         bridge_ports += ports
     wires = [index for index, segment in enumerate(devices.segments) if segment >= 0]

@@ -12,6 +12,7 @@ from _fastpath.image import DeviceKind
 from dataplane.errors import TableError
 from dataplane.image import encode
 from dataplane.image.devices import Devices, own_addresses
+from dataplane.node.groups import joined
 from dataplane.node.state import Address, FdbEntry, Neighbour, NodeState
 
 UNRESOLVED, KNOWN, FAILED = 0, 1, 2
@@ -73,6 +74,20 @@ def _resolution(entry: Neighbour) -> int:
     if entry.lladdr and "FAILED" not in entry.state:
         return KNOWN
     return FAILED if "FAILED" in entry.state else UNRESOLVED
+
+
+def group_rows(devices: Devices, nodes: Mapping[str, NodeState]) -> list[tuple[object, ...]]:
+    """GROUP, sorted as the kernel searches them.  A device that is not there listens to nothing."""
+    found = {
+        (devices.of(name, dev), group.version, int(group))
+        for name, state in nodes.items()
+        for dev, group in joined(state)
+    }
+    return [
+        (encode.pair(group), device, family, (0, 0, 0))
+        for device, family, group in sorted(found)
+        if device >= 0
+    ]
 
 
 def fdb_rows(devices: Devices, nodes: Mapping[str, NodeState]) -> list[FdbRow]:

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from _fastpath.image import Hook, HookKind
+from _fastpath.image import Hook, HookKind, Tick
 from _fastpath.state import CtTimeout
 from dataplane.errors import TableError
 from dataplane.image.rules import BaseChain, RuleTables
+from dataplane.node.icmp_limits import icmp_limits
 from dataplane.node.iptables import Ruleset, Target
 from dataplane.node.state import NodeState
 
@@ -92,6 +93,20 @@ def fragment_settings(state: NodeState) -> tuple[list[int], int, list[int]]:
         sysctl(state, "net.ipv4.ipfrag_max_dist", 64, 2**31 - 1),
         [int(sysctl(state, name, 4194304, 2**63 - 1) > 0) for name in FRAGMENT_MEMORY] + [0],
     )
+
+
+def icmp_settings(state: NodeState) -> list[object]:
+    """NODE's last columns: limits in ticks, masks in words."""
+    limits = icmp_limits(state)
+    words = [[0], [0] * 8]
+    for mask, types in zip(words, limits.ratemask, strict=True):
+        for kind in types:
+            mask[kind // 32] |= 1 << kind % 32
+    ticks = [
+        (milliseconds * Tick.TICKS_PER_SECOND + 999) // 1000 for milliseconds in limits.ratelimit
+    ]
+    inbound = sysctl(state, "net.ipv4.icmp_errors_use_inbound_ifaddr", 0, 1)
+    return [ticks, words[0][0], words[1], limits.per_second, limits.burst, inbound]
 
 
 def sysctl(state: NodeState, name: str, default: int, most: int) -> int:

@@ -14,6 +14,7 @@ from dataplane.node import (
     addresses,
     conntrack,
     fdb,
+    groups,
     ipset,
     iptables,
     links,
@@ -40,6 +41,7 @@ FILES = (
     "rules6.json",
     "neighbours.json",
     "fdb.json",
+    "groups.json",
     "sysctl",
     "conntrack",
 )
@@ -86,12 +88,12 @@ def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn, lenient: b
         links=links.parse(*at("links.json")),
         addresses=addresses.parse(*at("addresses.json")),
         routes=_unique(
-            routes.parse(*at("routes.json"), warn=warn)
-            + routes.parse(*at("routes6.json"), family=6, warn=warn)
+            routes.parse(*at("routes.json")) + routes.parse(*at("routes6.json"), family=6)
         ),
         rules=rules.parse(*at("rules.json")) + rules.parse(*at("rules6.json"), family=6),
         neighbours=neighbours.parse(*at("neighbours.json")),
         fdb=fdb.parse(*at("fdb.json")),
+        groups=(groups.parse(*at("groups.json")) if "groups.json" in texts else None),
         iptables=iptables.parse(*at("iptables-save"), family=4, warn=warn, lenient=lenient),
         ip6tables=iptables.parse(*at("ip6tables-save"), family=6, warn=warn, lenient=lenient),
         ipsets=(ipset.parse(*at("ipset-save"), warn=warn) if "ipset-save" in texts else None),
@@ -145,6 +147,7 @@ def texts(state: NodeState, counters: bool = False) -> dict[str, str]:
         "rules6.json": _text(rules.render, rules6),
         "neighbours.json": _text(neighbours.render, state.neighbours),
         "fdb.json": _text(fdb.render, state.fdb),
+        "groups.json": "" if state.groups is None else groups.render(state.groups),
         "sysctl": _text(sysctl.render, sysctls),
         "conntrack": _text(conntrack.render, state.conntrack),
     }

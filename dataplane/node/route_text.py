@@ -16,6 +16,7 @@ def route_text(route: Route) -> str:
     words += ["table", route.table] if route.table != "main" else []
     words += ["metric", str(route.metric)] if route.metric else []
     words += ["onlink"] if route.onlink else []
+    words += ["mtu", str(route.mtu)] if route.mtu else []
     for hop in route.nexthops:
         words += ["nexthop", *_leg(hop, route.dst.version)]
     return " ".join(words)

@@ -1,6 +1,6 @@
 """Routes: `ip -j route show table all`, `ip -j -6 route show table all`, or plain `ip -j route`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
@@ -11,20 +11,13 @@ DEFAULTS: dict[int, Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/
 SELECTORS = ("from", "encap")  # make a route match less, or do more, than we model
 
 
-def parse(
-    text: str, path: str, family: int = 4, warn: Callable[[str], None] | None = None
-) -> tuple[Route, ...]:
+def parse(text: str, path: str, family: int = 4) -> tuple[Route, ...]:
     """Routes that a lookup may find.
 
     family  4 or 6: which "default" is meant where nothing else in the entry says so
-    warn    told of metrics of a route that are not modelled
     """
-    entries = [entry for entry in read_entries(text, path) if not _is_dead(entry)]
-    for entry in entries:
-        for metrics in entry.entries("metrics"):
-            if warn and "mtu" in metrics.values:
-                warn(f"{entry.source}: {entry.label}: the mtu of a route is not modelled, left out")
-    return tuple(_route(entry, family) for entry in entries)
+    entries = read_entries(text, path)
+    return tuple(_route(entry, family) for entry in entries if not _is_dead(entry))
 
 
 def _is_dead(entry: Entry) -> bool:
@@ -46,6 +39,7 @@ def _route(entry: Entry, family: int) -> Route:
         onlink="onlink" in entry.texts("flags"),
         tos=entry.dsfield("tos"),
         linkdown="linkdown" in entry.texts("flags"),
+        mtu=max((metrics.number("mtu", 0) for metrics in entry.entries("metrics")), default=0),
         nexthops=tuple(_nexthop(hop) for hop in entry.entries("nexthops") if not _is_dead(hop)),
         source=entry.source,
     )
@@ -108,6 +102,7 @@ def _entry(route: Route) -> dict[str, Any]:
         "prefsrc": str(route.prefsrc) if route.prefsrc else None,
         "metric": route.metric or None,
         "flags": _flags(route),
+        "metrics": [{"mtu": route.mtu}] if route.mtu else None,
         "pref": "medium" if version == 6 else None,
         "nexthops": [_nexthop_entry(hop, version) for hop in route.nexthops] or None,
     }

@@ -95,6 +95,7 @@ class Route:
     onlink: bool = False
     tos: int = 0  # only packets with these bits of the type of service
     linkdown: bool = False  # its device has no carrier
+    mtu: int = 0  # 0 = its device's
     nexthops: tuple[NextHop, ...] = ()  # not empty: multipath, and dev and gateway are None
     source: Source = field(default=NOWHERE, compare=False)
 
@@ -138,6 +139,15 @@ class Neighbour:
     dev: str
     lladdr: str | None = None  # None while unresolved
     state: tuple[str, ...] = ("PERMANENT",)  # PERMANENT, REACHABLE, STALE, FAILED, …
+    source: Source = field(default=NOWHERE, compare=False)
+
+
+@dataclass(frozen=True)
+class GroupMembership:
+    """A multicast group that a device listens to: `ip -j maddr`."""
+
+    dev: str  # ifname
+    address: Address
     source: Source = field(default=NOWHERE, compare=False)
 
 
@@ -199,6 +209,7 @@ class NodeState:
     rules: tuple[RoutingRule, ...] = ()  # empty means the kernel's three default rules
     neighbours: tuple[Neighbour, ...] = ()
     fdb: tuple[FdbEntry, ...] = ()
+    groups: tuple[GroupMembership, ...] | None = None  # None = those that a kernel joins itself
     iptables: Ruleset = field(default_factory=Ruleset)  # iptables-save
     ip6tables: Ruleset = field(default_factory=Ruleset)  # ip6tables-save
     ipsets: tuple[Ipset, ...] | None = None  # ipset save, in its order; None = not known

@@ -3,7 +3,7 @@
 net/ipv4/route.c, net/ipv4/fib_frontend.c, net/ipv6/ip6_output.c, v6.12.
 """
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from _fastpath.reason import Reason
 from dataplane.node.multipath import UNMODELLED
@@ -18,12 +18,15 @@ from dataplane.reference.steps import Ended, dropped, unknown
 
 LIMITED_BROADCAST = IPv4Address("255.255.255.255")
 NONE4 = IPv4Address("0.0.0.0")
+LOCAL_GROUPS = IPv4Network("224.0.0.0/24")
+IGMP = 2
 REFUSALS = {
     "blackhole": Reason.ROUTE_BLACKHOLE,
     "unreachable": Reason.ROUTE_UNREACHABLE,
     "prohibit": Reason.ROUTE_PROHIBIT,
 }
 KINDS = ("unicast", "local", "broadcast", "multicast")
+MOST_MTU = 65535  # IP_MAX_MTU
 SCOPES = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254}
 
 
@@ -65,6 +68,8 @@ def _route_input4(
     node: Node, device: str, packet: Packet, choices: Choices, found: list[Route]
 ) -> None:
     """Leaves the route in `found`.  Raises Ended."""
+    if packet.dst.is_multicast:
+        return _join_group4(node, device, packet)
     _refuse_martians(node, device, packet)
     if _is_to_everybody(packet):
         if packet.src.packed[0] != 0:
@@ -92,6 +97,8 @@ def _route_input6(
     node: Node, device: str, packet: Packet, choices: Choices, found: list[Route]
 ) -> None:
     """ip6_route_input, and ip6_forward's first question: it is asked only of what has a way."""
+    if packet.dst.is_multicast:
+        return _require_membership(node, device, packet)
     flow = input_flow(packet, device)
     route = lookup(node, flow)
     found += [route] if route is not None else []
@@ -103,6 +110,26 @@ def _route_input6(
         raise dropped(Reason.FORWARDING_DISABLED)
     assert route is not None
     found.append(check_route(_choose(node, choices, flow, packet, route)))
+
+
+def _require_membership(node: Node, device: str, packet: Packet) -> None:
+    """ip_check_mc_rcu, ip6_mc_input; nothing is forwarded to groups."""
+    if (device, packet.dst) not in node.groups:
+        raise dropped(Reason.GROUP_NOT_JOINED)
+
+
+def _join_group4(node: Node, device: str, packet: Packet) -> None:
+    """ip_route_input_rcu, ip_mc_validate_source"""
+    src = packet.src
+    _require_membership(node, device, packet)
+    if src.is_multicast or src == LIMITED_BROADCAST:
+        raise dropped(Reason.MARTIAN_SOURCE)
+    if src.is_loopback and not node.either_setting(device, "route_localnet"):
+        raise dropped(Reason.MARTIAN_SOURCE)
+    if src.packed[0] != 0:
+        return validate_source(node, device, packet, None, is_to_everybody=True)
+    if packet.dst not in LOCAL_GROUPS and packet.protocol != IGMP:
+        raise dropped(Reason.MARTIAN_SOURCE)
 
 
 def _choose(node: Node, choices: Choices, flow: Flow, packet: Packet | None, route: Route) -> Route:
@@ -147,6 +174,20 @@ def route_output(node: Node, choices: Choices, flow: Flow, packet: Packet | None
     packet  what is hashed in place of the flow, where legs are chosen
     """
     return check_route(_choose(node, choices, flow, packet, check_route(lookup(node, flow))))
+
+
+def mtu_of(node: Node, route: Route, device: str) -> int:
+    """ip_dst_mtu_maybe_forward, ip6_mtu: the route's own, or that of its device.  What routers
+    told of the path is not known here."""
+    return min(route.mtu or device_mtu(node, device, route.dst.version), MOST_MTU)
+
+
+def device_mtu(node: Node, device: str, family: int) -> int:
+    """IPv6 may be told that it is less than it is."""
+    mtu = next(link.mtu for link in node.state.links if link.name == device)
+    if family == 4:
+        return mtu
+    return min(mtu, node.setting(f"net.ipv6.conf.{device.replace('.', '/')}.mtu", mtu))
 
 
 def _is_to_everybody(packet: Packet) -> bool:

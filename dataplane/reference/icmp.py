@@ -48,6 +48,7 @@ class Error(NamedTuple):
 NET_UNREACHABLE = {4: Error(3, 0), 6: Error(1, 0)}
 HOST_UNREACHABLE = {4: Error(3, 1), 6: Error(1, 0)}
 PROHIBITED = {4: Error(3, 13), 6: Error(1, 1)}
+BEYOND_SCOPE = {6: Error(1, 2)}
 TIME_EXCEEDED = {4: Error(11, 0), 6: Error(3, 0)}
 # `--reject-with`, as iptables-save prints it.
 REJECTS = {

@@ -1,5 +1,6 @@
 """One node while packets cross it: its NodeState, and what packets change on it."""
 
+from dataplane.node.groups import joined
 from dataplane.node.local_routes import all_routes
 from dataplane.node.state import NodeState, Route, RoutingRule
 from dataplane.reference.conntrack_table import ConntrackTable
@@ -38,6 +39,7 @@ class Node:
             route.type == "local" and route.protocol != "kernel" and route.dst.version == 4
             for route in state.routes
         )
+        self.groups = joined(state)
         self.loopback = next(
             (link.name for link in state.links if link.link_type == "loopback"), "lo"
         )

@@ -48,7 +48,6 @@ from dataplane.reference.topology import Device, Kind, Topology, group_mac, is_g
 
 BROADCAST_MAC = "ff:ff:ff:ff:ff:ff"
 NO_MAC = "00:00:00:00:00:00"
-MOST_MTU = 65535  # IP_MAX_MTU
 MOST_ARRIVALS = 600  # of one packet: where it loops below IP, no TTL ends it
 # What a route's refusal is answered with.
 ANSWERS = {
@@ -206,8 +205,6 @@ class Path:
             self.hook("PREROUTING", node, packet, in_device=device)
         if packet.protocol == TCP:
             packet.pull(20)  # tcp_v4_early_demux
-        if packet.dst.is_multicast:
-            raise Ended(Verdict.CONSUMED, Reason.GROUP_ADDRESS, device.name)
         route, end = forwarding.route_input(node, device.name, packet, self.choices)
         if route is not None:
             self.route_step(node, route)
@@ -254,9 +251,11 @@ class Path:
             # Too long already for the device it came by: it never was one frame.  Its sender
             # left it to a device to be cut up (GSO), and so may we, whatever carries it.
             packet.is_gso = True
-        mtu = _mtu(out)
-        if packet.family == 6:
-            mtu = max(mtu, cuts.LEAST_MTU6)
+        if packet.family == 6 and out is not device:
+            self._refuse_source(node, packet)
+        mtu = forwarding.mtu_of(node, route, out.name)
+        if packet.family == 6:  # the route's own is asked only when the packet leaves
+            mtu = max(forwarding.device_mtu(node, out.name, 6), cuts.LEAST_MTU6)
         if cuts.exceeds(packet, mtu):
             raise self._too_big(node, packet, mtu)
         before = packet.ttl
@@ -265,6 +264,13 @@ class Path:
         self.hook("FORWARD", node, packet, in_device=device, out_device=out, route=route)
         self.hook("POSTROUTING", node, packet, out_device=out, route=route)
         return self.ip_output(out, packet, route)
+
+    def _refuse_source(self, node: Node, packet: Packet) -> None:
+        """ip6_forward: between links only packets of a host that can be told from others go."""
+        if packet.src.is_unspecified:
+            raise dropped(Reason.SOURCE_SCOPE)
+        if packet.src.is_link_local:
+            raise answers.error(self, node, packet, icmp.BEYOND_SCOPE, Reason.SOURCE_SCOPE)
 
     def _too_big(self, node: Node, packet: Packet, mtu: int) -> Ended:
         reason = Reason.FRAGMENTATION_NEEDED
@@ -322,12 +328,13 @@ class Path:
     def ip_output(self, out: Device, packet: Packet, route: Route) -> Arrival:
         """ip_finish_output: in fragments, if the packet is too long or came in such."""
         node = self.node_of(out)
+        mtu = forwarding.mtu_of(node, route, out.name)
         try:
-            most = cuts.limit(packet, _mtu(out))
+            most = cuts.limit(packet, mtu)
         except ValueError:
             if packet.has_sender:  # a process is told without a packet (EMSGSIZE)
                 raise dropped(Reason.FRAGMENTATION_NEEDED) from None
-            raise self._too_big(node, packet, _mtu(out)) from None
+            raise self._too_big(node, packet, mtu) from None
         if most is None:
             return self.link_output(out, packet, route)
         return self.fragment(packet, most, lambda part: self.link_output(out, part, route))
@@ -444,6 +451,7 @@ class Path:
             in_device=in_device.name if in_device else None,
             out_device=out_device.name if out_device else None,
             next_hop=_next_hop(packet, route),
+            mtu=_mtu(node, route, out_device),
             trace=self.trace,
             choices=self.choices,
             now_ns=self.now_ns,
@@ -462,9 +470,10 @@ def _next_hop(packet: Packet, route: Route | None) -> Address | None:
     return route.gateway
 
 
-def _mtu(out: Device) -> int:
-    """ip_dst_mtu_maybe_forward."""
-    return min(out.link.mtu, MOST_MTU)
+def _mtu(node: Node, route: Route | None, out: Device | None) -> int | None:
+    if route is None or out is None:
+        return None
+    return forwarding.mtu_of(node, route, out.name)
 
 
 def _is_for(device: Device, packet: Packet) -> bool:

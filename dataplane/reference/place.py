@@ -16,6 +16,7 @@ class Place:
     in_device: str | None  # as -i sees it
     out_device: str | None  # as -o sees it
     next_hop: Address | None  # of the packet's route, once it has one
+    mtu: int | None  # of that route
     trace: Trace
     choices: Choices
     now_ns: int

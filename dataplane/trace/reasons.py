@@ -75,6 +75,11 @@ REASONS = {
     Reason.FRAGMENTATION_NEEDED: Explained(
         "It is longer than the MTU and must not be fragmented.", "PKT_TOO_BIG"
     ),
+    Reason.GROUP_NOT_JOINED: Explained("A multicast group that the node has not joined."),
+    Reason.SOURCE_SCOPE: Explained(
+        "An IPv6 source address that no router forwards.", "IP_INADDRERRORS"
+    ),
+    Reason.SOURCE_ROUTED: Explained("It says its way itself, and accept_source_route is off."),
     # link layer
     Reason.NEIGHBOUR_FAILED: Explained("The next hop does not answer.", "NEIGH_FAILED"),
     Reason.BRIDGE_SAME_PORT: Explained(

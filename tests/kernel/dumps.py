@@ -17,7 +17,10 @@ COMMANDS = {
 
 # What forwarding, bridging, NAT and connection tracking depend on.  The rest of `sysctl -a`
 # differs from kernel to kernel and says nothing of a packet's way.
-CONF = ("accept_local", "forwarding", "route_localnet", "rp_filter", "send_redirects")
+CONF = (
+    "accept_local", "accept_source_route", "forwarding", "route_localnet", "rp_filter",
+    "send_redirects", "shared_media",
+)  # fmt: skip
 SYSCTLS = (
     "net.bridge.bridge-nf-call-ip6tables",
     "net.bridge.bridge-nf-call-iptables",
@@ -25,6 +28,8 @@ SYSCTLS = (
     *(f"net.ipv4.conf.{place}.{key}" for place in ("all", "default") for key in CONF),
     "net.ipv4.fib_multipath_hash_policy",
     "net.ipv4.icmp_errors_use_inbound_ifaddr",
+    "net.ipv4.icmp_msgs_burst",
+    "net.ipv4.icmp_msgs_per_sec",
     "net.ipv4.icmp_ratelimit",
     "net.ipv4.icmp_ratemask",
     "net.ipv4.ip_default_ttl",
@@ -34,6 +39,8 @@ SYSCTLS = (
     "net.ipv4.ip_no_pmtu_disc",
     "net.ipv6.conf.all.disable_ipv6",
     "net.ipv6.conf.all.forwarding",
+    "net.ipv6.icmp.ratelimit",
+    "net.ipv6.icmp.ratemask",
     "net.netfilter.nf_conntrack_acct",
     "net.netfilter.nf_conntrack_checksum",
     "net.netfilter.nf_conntrack_generic_timeout",

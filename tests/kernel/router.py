@@ -41,7 +41,12 @@ class Router:
         self.outside = quiet_namespace("outside", ipv6=False)
         self.ears: dict[str, socket.socket] = {}
         # Its addresses are its own at once, and nobody is asked about them.
-        for name, value in (("accept_dad", "0"), ("dad_transmits", "0"), ("addr_gen_mode", "1")):
+        for name, value in (
+            ("accept_dad", "0"),
+            ("dad_transmits", "0"),
+            ("addr_gen_mode", "1"),
+            ("mldv2_unsolicited_report_interval", "2000000000"),
+        ):  # its groups
             self.node.sysctl(f"net.ipv6.conf.default.{name}", value)
         for side in SIDES:
             self._link(side)

@@ -8,6 +8,7 @@ from dataplane.node.state import (
     ConntrackEntry,
     ConntrackTuple,
     FdbEntry,
+    GroupMembership,
     InterfaceAddress,
     Link,
     Neighbour,
@@ -117,6 +118,7 @@ def one_route(draw, family=4):
         onlink=draw(st.booleans()),
         tos=draw(st.sampled_from((0, 0, 0x10))),
         linkdown=draw(st.booleans()),
+        mtu=draw(st.sampled_from((0, 0, 1400))),
         nexthops=several,
     )
 
@@ -172,6 +174,8 @@ neighbours = st.lists(
     ),
     max_size=4,
 ).map(tuple)
+
+groups = st.lists(st.builds(GroupMembership, dev=devices, address=addresses), max_size=4).map(tuple)
 
 fdb = st.lists(
     st.builds(
@@ -239,6 +243,7 @@ def node_states(draw, name="node-a"):
         rules=draw(routing_rules(4)) + draw(routing_rules(6)),
         neighbours=draw(neighbours),
         fdb=draw(fdb),
+        groups=draw(optional(groups)),
         iptables=draw(rulesets(4)),
         ip6tables=draw(rulesets(6)),
         ipsets=draw(optional(ipsets())),

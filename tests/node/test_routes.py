@@ -49,6 +49,7 @@ RECORDED = [
         scope="link",
         prefsrc=ip_address("192.168.50.13"),
         metric=5,
+        mtu=1300,
     ),
     Route(
         ip_network("192.168.50.13/32"),
@@ -96,7 +97,6 @@ def test_dead_routes_and_next_hops_are_not_found_by_a_lookup():
     assert second.dev == "c"
 
 
-def test_the_mtu_of_a_route_is_told():
-    told = []
-    routes.parse('[{"dst": "10.0.0.0/8", "metrics": [{"mtu": 1300}]}]', "x", warn=told.append)
-    assert told == ["x:1: entry 0: the mtu of a route is not modelled, left out"]
+def test_the_mtu_of_a_route():
+    text = '[{"dst": "10.0.0.0/8", "metrics": [{"hoplimit": 9, "mtu": 1300}]}]'
+    assert routes.parse(text, "x")[0].mtu == 1300

@@ -194,7 +194,14 @@ def test_source_of_a_device_without_addresses():
         ("10.0.1.1", "10.0.1.2", {"a.accept_local": "1"}, None),
         ("0.0.0.0", "255.255.255.255", {}, Reason.LOCAL_PROCESS),
         ("10.0.0.2", "10.0.0.255", {}, Reason.LOCAL_PROCESS),
-        ("10.0.0.2", "224.0.0.5", {}, Reason.GROUP_ADDRESS),
+        ("10.0.0.2", "224.0.0.5", {}, Reason.GROUP_NOT_JOINED),
+        ("10.0.0.2", "224.0.0.1", {}, Reason.LOCAL_PROCESS),
+        ("0.0.0.0", "224.0.0.1", {}, Reason.LOCAL_PROCESS),
+        ("10.0.1.9", "224.0.0.1", {}, Reason.LOCAL_PROCESS),
+        ("10.0.1.9", "224.0.0.1", {"all.rp_filter": "1"}, Reason.REVERSE_PATH),
+        ("127.0.0.1", "224.0.0.1", {}, Reason.MARTIAN_SOURCE),
+        ("224.0.0.5", "224.0.0.1", {}, Reason.MARTIAN_SOURCE),
+        ("10.0.1.1", "224.0.0.1", {}, Reason.MARTIAN_SOURCE),  # the node's own
         ("10.0.1.9", "10.0.1.2", {}, None),  # by the wrong device
         ("10.0.1.9", "10.0.1.2", {"all.rp_filter": "1"}, Reason.REVERSE_PATH),
         ("10.0.1.9", "10.0.1.2", {"a.rp_filter": "1"}, Reason.REVERSE_PATH),
