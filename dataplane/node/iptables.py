@@ -15,8 +15,12 @@ the rooms below meet one spelling of everything.
       iptables_options   which options each extension has, and how many values each takes
       iptables_values    prefixes, protocols, ports, interfaces
     iptables_normal      how iptables-save would print the options of an extension
-      iptables_forms     how it would print one option
-      iptables_names     names that it knows
+      iptables_match_forms, iptables_target_forms              option by option
+        iptables_forms, iptables_forms_*                       numbers, names, addresses, …
+        iptables_names   names that it knows
+      iptables_match_completions, iptables_target_completions  and as a whole
+        iptables_hashlimit, iptables_given
+      iptables_native    what the flavour nft prints otherwise
     iptables_render      tables to lines
 """
 

@@ -23,6 +23,7 @@ class Draft:
     words: list[str]
     family: int  # 4, 6, or 0 when the text does not say
     counters: tuple[int, int]  # packets, bytes
+    flavour: str = ""  # legacy, nft, or nothing when the text does not say
     sources: list[Prefix | None] = field(default_factory=lambda: [None])
     destinations: list[Prefix | None] = field(default_factory=lambda: [None])
     in_interface: Interface | None = None

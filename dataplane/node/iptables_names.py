@@ -19,6 +19,36 @@ ADDRESS_TYPES = (
     "XRESOLVE",
 )
 HASHLIMIT_MODES = ("srcip", "srcport", "dstip", "dstport")
+DCCP_TYPES = (
+    "REQUEST", "RESPONSE", "DATA", "ACK", "DATAACK", "CLOSEREQ", "CLOSE", "RESET", "SYNC",
+    "SYNCACK", "INVALID",
+)  # fmt: skip
+SCTP_CHUNKS = (
+    "DATA", "INIT", "INIT_ACK", "SACK", "HEARTBEAT", "HEARTBEAT_ACK", "ABORT", "SHUTDOWN",
+    "SHUTDOWN_ACK", "ERROR", "COOKIE_ECHO", "COOKIE_ACK", "ECN_ECNE", "ECN_CWR",
+    "SHUTDOWN_COMPLETE", "I_DATA", "ASCONF_ACK", "RE_CONFIG", "PAD", "FORWARD_TSN", "ASCONF",
+)  # fmt: skip
+# Their letters in the order in which they are printed: from bit 7 of the flags down.
+SCTP_FLAGS = {"DATA": "IUBE", "I_DATA": "IUBE", "ABORT": "T", "SHUTDOWN_COMPLETE": "T"}
+CT_EVENTS = (
+    "new", "related", "destroy", "reply", "assured", "protoinfo", "helper", "mark", "natseqinfo",
+    "secmark",
+)  # fmt: skip
+PACKET_TYPES = {
+    "unicast": "unicast", "host": "unicast", "broadcast": "broadcast", "bcast": "broadcast",
+    "multicast": "multicast", "mcast": "multicast", "otherhost": "otherhost",
+}  # fmt: skip
+TCP_OPTIONS = {"mss": 2, "wscale": 3, "sack-permitted": 4, "sack": 5, "timestamp": 8, "md5": 19}
+# HMARK's tuple to the mask of each of its parts (None: of the family's length).
+HMARK_PARTS: dict[str, tuple[str, str | None]] = {
+    "src": ("--hmark-src-prefix", None),
+    "dst": ("--hmark-dst-prefix", None),
+    "sport": ("--hmark-sport-mask", "0xffff"),
+    "dport": ("--hmark-dport-mask", "0xffff"),
+    "proto": ("--hmark-proto-mask", "0xffff"),
+    "spi": ("--hmark-spi-mask", "0xffffffff"),
+    "ct": ("--hmark-tuple", "ct"),
+}
 
 # type, or type/code: what iptables-save prints.
 ICMP_TYPES = {

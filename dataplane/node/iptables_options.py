@@ -29,6 +29,7 @@ MATCHES: dict[str, dict[str, int]] = {
         "icmp6": "icmpv6-type",
         "ah": "ahspi ahlen ahres:0",
         "esp": "espspi",
+        "ipcomp": "ipcompspi compres:0",
         "mh": "mh-type",
         "multiport": "sports dports ports",
         # the packet
@@ -95,6 +96,9 @@ MATCHES: dict[str, dict[str, int]] = {
         "dst": "dst-len dst-opts",
         "hbh": "hbh-len hbh-opts",
         "rt": "rt-type rt-segsleft rt-len rt-0-res:0 rt-0-addrs rt-0-not-strict:0",
+        "srh": "srh-next-hdr srh-hdr-len-eq srh-hdr-len-gt srh-hdr-len-lt srh-segs-left-eq "
+        "srh-segs-left-gt srh-segs-left-lt srh-last-entry-eq srh-last-entry-gt "
+        "srh-last-entry-lt srh-tag srh-psid srh-nsid srh-lsid",
     }.items()
 }
 
@@ -112,6 +116,7 @@ TARGETS: dict[str, dict[str, int]] = {
         "REDIRECT": "to-ports random:0",
         "NETMAP": "to",
         "TPROXY": "on-port on-ip tproxy-mark",
+        "CLUSTERIP": "new:0 hashmode clustermac total-nodes local-node hash-init",
         "DNPT": "src-pfx dst-pfx",
         "SNPT": "src-pfx dst-pfx",
         # marks
@@ -120,6 +125,9 @@ TARGETS: dict[str, dict[str, int]] = {
         "CONNSECMARK": "save:0 restore:0",
         "SECMARK": "selctx",
         "CLASSIFY": "set-class",
+        "HMARK": "hmark-src-prefix hmark-dst-prefix hmark-sport-mask hmark-dport-mask "
+        "hmark-spi-mask hmark-sport hmark-dport hmark-spi hmark-proto-mask hmark-rnd hmark-mod "
+        "hmark-offset hmark-tuple",
         "SET": "add-set:2 del-set:2 map-set:2 exist:0 timeout map-mark:0 map-prio:0 map-queue:0",
         # connections
         "CT": "notrack:0 helper timeout ctevents expevents zone-orig zone-reply zone",
@@ -133,18 +141,19 @@ TARGETS: dict[str, dict[str, int]] = {
         "HL": "hl-set hl-dec hl-inc",
         "TOS": "set-tos",
         "DSCP": "set-dscp set-dscp-class",
-        "ECN": "ecn-tcp-remove:0",
+        "ECN": "ecn-tcp-remove:0 ecn-tcp-ece ecn-tcp-cwr ecn-ip-ect",
         # answers and reports
         "REJECT": "reject-with",
         "LOG": "log-prefix log-level log-tcp-sequence:0 log-tcp-options:0 log-ip-options:0 "
         "log-uid:0 log-macdecode:0",
         "NFLOG": "nflog-prefix nflog-group nflog-range nflog-size nflog-threshold",
-        "ULOG": "ulog-nlgroup ulog-prefix ulog-cprange ulog-qthreshold",
+        "ULOG": "ulog-prefix ulog-nlgroup ulog-cprange ulog-qthreshold",
         "NFQUEUE": "queue-num queue-balance queue-bypass:0 queue-cpu-fanout:0",
         "TRACE": "",
         "AUDIT": "type",
         "TEE": "gateway oif",
         "IDLETIMER": "timeout label alarm:0",
+        "RATEEST": "rateest-name rateest-interval rateest-ewmalog",
         "LED": "led-trigger-id led-delay led-always-blink:0",
     }.items()
 }
@@ -185,7 +194,6 @@ SAVED_AS_STRING = frozenset(
         "--nflog-prefix",
         "--ulog-prefix",
         "--nfacct-name",
-        "--led-trigger-id",
         "--path",
     )
 )
@@ -196,6 +204,7 @@ ALWAYS_QUOTED = frozenset(
         ("u32", "--u32"),
         ("bpf", "--bytecode"),
         ("connlabel", "--label"),
+        ("LED", "--led-trigger-id"),
     )
 )
 TEXT = SAVED_AS_STRING | {option for _, option in ALWAYS_QUOTED}

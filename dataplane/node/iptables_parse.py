@@ -191,7 +191,7 @@ def _read_command(save: _Save, line: str, source: Source) -> None:
         )
     if len(words) < 2:
         raise ParseError(f"a chain was expected after {words[0]}", source)
-    made = _Command(chains, words, source, save.family, counters)
+    made = _Command(chains, words, source, save.family, counters, save.flavour)
     try:
         command(made)
     except ParseError as error:
@@ -229,6 +229,7 @@ class _Command(NamedTuple):
     source: Source
     family: int
     counters: tuple[int, int]
+    flavour: str
 
     @property
     def chain(self) -> _Chain:
@@ -240,7 +241,7 @@ class _Command(NamedTuple):
         return self.chains[name]
 
     def rules(self, at: int) -> list[Rule]:
-        return parse_rule(self.words[at:], self.source, self.family, self.counters)
+        return parse_rule(self.words[at:], self.source, self.family, self.counters, self.flavour)
 
     def end(self, at: int) -> None:
         if len(self.words) > at:

@@ -15,10 +15,14 @@ from dataplane.node.iptables_rules import Match, Option, Rule, Target
 
 
 def parse_rule(
-    words: list[str], source: Source, family: int = 0, counters: tuple[int, int] = (0, 0)
+    words: list[str],
+    source: Source,
+    family: int = 0,
+    counters: tuple[int, int] = (0, 0),
+    flavour: str = "",
 ) -> list[Rule]:
     """The rules of one line: several when `-s` or `-d` holds a comma list."""
-    draft = Draft(words, family, counters)
+    draft = Draft(words, family, counters, flavour)
     try:
         _read(draft)
         return [] if draft.other_family else _rules(draft, source)
@@ -52,9 +56,9 @@ def _rules(draft: Draft, source: Source) -> list[Rule]:
     for extension in draft.opened:
         options = tuple(extension.options)
         if extension.is_target:
-            target = _target(extension.name, options, extension.goto, draft.family)
+            target = _target(extension.name, options, extension.goto, draft.family, draft.flavour)
         else:
-            matches.append(_match(extension.name, options, draft.family))
+            matches.append(_match(extension.name, options, draft.family, draft.flavour))
     return [
         Rule(
             src,
@@ -78,10 +82,12 @@ _cached = lru_cache(maxsize=1 << 16)
 
 
 @_cached
-def _match(name: str, options: tuple[Option, ...], family: int) -> Match:
-    return Match(name, normal_options(name, options, False, family))
+def _match(name: str, options: tuple[Option, ...], family: int, flavour: str) -> Match:
+    return Match(name, normal_options(name, options, False, family, flavour))
 
 
 @_cached
-def _target(name: str, options: tuple[Option, ...], goto: bool, family: int) -> Target:
-    return Target(name, normal_options(name, options, True, family), goto)
+def _target(
+    name: str, options: tuple[Option, ...], goto: bool, family: int, flavour: str
+) -> Target:
+    return Target(name, normal_options(name, options, True, family, flavour), goto)

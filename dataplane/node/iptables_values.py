@@ -21,11 +21,12 @@ INTERFACE_BYTES = 15  # IFNAMSIZ - 1
 
 def parse_protocol(text: str) -> int:
     """IPPROTO_* of a name or number; 0 is `all`."""
-    if text.isdecimal() and int(text) <= 255:
-        return int(text)
+    number = PROTOCOL_NUMBERS.get(text.lower())
+    if number is not None:
+        return number
     try:
-        return PROTOCOL_NUMBERS[text.lower()]
-    except KeyError:
+        return integer(text, 255)
+    except ValueError:
         raise ValueError("a protocol name or a number up to 255 was expected") from None
 
 
@@ -127,6 +128,15 @@ def parse_port(text: str) -> int:
         return integer(text, 65535)
     except ValueError:
         raise ValueError("a port from 0 to 65535 was expected") from None
+
+
+def decimal_port(text: str) -> int:
+    """A port where getaddrinfo reads it: a number is decimal, and has no limit."""
+    if text in SERVICES:
+        return SERVICES[text]
+    if text.isdecimal() and text.isascii():
+        return int(text) & 0xFFFF
+    raise ValueError("a port, a decimal number or a name, was expected")
 
 
 @lru_cache(maxsize=1 << 16)

@@ -66,11 +66,12 @@ def _split_quoted(line: str) -> list[str]:
 
 def save_string(value: str) -> str:
     """Quoted as xtables_save_string does it (xtables.c, v1.8.9): all but plain words."""
-    return value if PLAIN.match(value) else always_quoted(value)
+    return value if PLAIN.match(value) else '"' + re.sub(r"([\"'\\])", r"\\\1", value) + '"'
 
 
 def always_quoted(value: str) -> str:
-    return '"' + re.sub(r"([\"'\\])", r"\\\1", value) + '"'
+    """As libxt_string.c and libxt_LED.c quote: an apostrophe stays as it is."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
 
 
 def as_it_stands(value: str) -> str:
