@@ -153,6 +153,9 @@ cdef flowi_t error_flow(const walk_t* walk, uint8_t type, uint8_t code) noexcept
 cdef bint error_source(const walk_t* walk, int32_t back, addr_t* src) noexcept nogil:
     """The address that an error comes from, when not the one that was asked for."""
     cdef const packet_t* packet = walk.packet
+    if packet.family == 6 and walk.image.routes[back].kind == ROUTE_LOCAL:
+        src[0] = packet.src             # ipv6_dev_get_saddr: the very address that is asked about
+        return True
     if packet.family == 6 and packet.entered_by >= 0 and addr_is_zero(
             walk.image.routes[back].prefsrc):
         if device_address(walk.image, packet.in_device, 6, packet.src, src):
@@ -186,7 +189,7 @@ cdef bint reject(walk_t* walk, const target_t* target) noexcept nogil:
     cdef connection_t* connection
     cdef uint8_t kind = GENERATED_ICMP_UNREACHABLE
     if target.a != REJECT_TCP_RESET:
-        if not packet_sums_up(packet):
+        if not packet_sums_up(packet, walk.image.nodes[packet.node].has_dccp != 0):
             return False            # nf_send_unreach: not about a packet that was damaged
         return icmp_error(walk, kind, <uint8_t>(target.b >> 8), <uint8_t>target.b, 0)
     if not reset_may_answer(packet) or address_kind(

@@ -36,6 +36,7 @@ from _fastpath.nat cimport (
 from _fastpath.nat_icmp cimport nat_icmp_error
 from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, table_walk
 from _fastpath.packet cimport PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, packet_pull, packet_t
+from _fastpath.reason cimport NETFILTER_DROP
 from _fastpath.state cimport (
     CT_RELATED,
     CT_RELATED_REPLY,
@@ -73,7 +74,9 @@ cdef int nat_hook(walk_t* walk, const hook_t* entry, uint32_t hook) noexcept nog
                 return outcome
         if not nat_is_set_up(walk, manip):
             nat_null_binding(walk, manip)
-    nat_packet(walk, manip)
+    if not nat_packet(walk, manip):
+        walk.reason = NETFILTER_DROP
+        return WALK_DROP
     return WALK_ACCEPT
 
 

@@ -16,7 +16,7 @@ cdef void nat_setup(walk_t* walk, const target_t* range, uint32_t manip) noexcep
 cdef void nat_null_binding(walk_t* walk, uint32_t manip) noexcept nogil
 cdef bint nat_is_set_up(walk_t* walk, uint32_t manip) noexcept nogil
 # nf_nat_packet: rewrites the packet as its connection says.
-cdef void nat_packet(walk_t* walk, uint32_t manip) noexcept nogil
+cdef bint nat_packet(walk_t* walk, uint32_t manip) noexcept nogil
 
 cdef inline bint is_icmp(uint8_t proto) noexcept nogil:
     return proto == PROTO_ICMP or proto == PROTO_ICMPV6

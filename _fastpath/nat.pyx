@@ -12,6 +12,12 @@ from _fastpath.conntrack_tuple cimport tuple_invert
 from _fastpath.image cimport RANGE_MAP_IPS
 from _fastpath.nat_tuple cimport unique_tuple
 from _fastpath.packet cimport (
+    ETHER_SIZE,
+    PROTO_DCCP,
+    PROTO_GRE,
+    PROTO_SCTP,
+    PROTO_TCP,
+    packet_pull,
     packet_set_dport,
     packet_set_dst,
     packet_set_sport,
@@ -110,21 +116,42 @@ cdef inline bint differs(const packet_t* packet, const tuple_t* target,
                 and not is_icmp(packet.proto) and packet.dport != target.dport))
 
 
-cdef void nat_packet(walk_t* walk, uint32_t manip) noexcept nogil:
+cdef inline bint is_unknown(const packet_t* packet, const tuple_t* target) noexcept nogil:
+    """Nothing but its addresses is translated: no checksum either."""
+    return packet.proto == PROTO_DCCP and not has_port(packet, target)
+
+
+cdef bint is_writable(packet_t* packet) noexcept nogil:
+    """The manip_pkt of each protocol wants its header, GRE's four bytes more than it may have."""
+    if packet.proto == PROTO_TCP:
+        packet_pull(packet, 20)
+    elif packet.proto == PROTO_SCTP:
+        packet_pull(packet, 12)
+    return packet.proto != PROTO_GRE or packet.ip_length + ETHER_SIZE >= packet.thoff + 8
+
+
+cdef bint nat_packet(walk_t* walk, uint32_t manip) noexcept nogil:
     cdef packet_t* packet = walk.packet
     cdef connection_t* connection = &walk.state.connections[packet.connection]
     cdef uint32_t bit = IPS_SRC_NAT if manip == MANIP_SRC else IPS_DST_NAT
+    cdef uint32_t l4 = packet.l4
     cdef tuple_t target
     if packet.direction:
         bit ^= IPS_SRC_NAT | IPS_DST_NAT    # in replies the other side is undone
     if not connection.status & bit:
-        return
+        return True
+    if not is_writable(packet):
+        return False
     # We are aiming to look like the inverse of the other direction.
     tuple_invert(&target, connection_tuple(connection, 1 - packet.direction))
     if not differs(packet, &target, manip):
-        return
+        return True
+    if is_unknown(packet, &target):
+        packet.l4 = 0
     trace_step(walk.trace, STEP_NAT, <uint32_t>packet.node * 2 + manip)
     if manip == MANIP_SRC:
         rewrite_source(walk, &target)
     else:
         rewrite_destination(walk, &target)
+    packet.l4 = l4
+    return True

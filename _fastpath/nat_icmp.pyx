@@ -14,12 +14,14 @@ from _fastpath.packet cimport (
     CHECKSUM_UNSEEN,
     CHECKSUM_WRONG,
     ETHER_SIZE,
+    PROTO_DCCP,
     PROTO_ICMPV6,
     PROTO_TCP,
     load16,
     load32,
     load64,
     packet_checksum,
+    packet_pull,
     packet_set_dport,
     packet_set_dst,
     packet_set_sport,
@@ -81,7 +83,9 @@ cdef bint checksum_is_quoted(const packet_t* view) noexcept nogil:
 cdef void translate_quoted(packet_t* view, const tuple_t* target, uint32_t manip) noexcept nogil:
     cdef uint16_t port = target.sport if manip == MANIP_SRC else target.dport
     cdef uint8_t proto = view.proto
-    if not checksum_is_quoted(view):
+    if view.proto == PROTO_DCCP and not has_port(view, target):
+        view.l4 = 0                     # nothing but its addresses is translated
+    elif not checksum_is_quoted(view):
         # Nothing but the ports is there: write them, and no checksum.
         if manip == MANIP_SRC:
             store16(view.frame + view.l4, port)
@@ -124,6 +128,7 @@ cdef int nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil:
     cdef uint32_t bit = IPS_SRC_NAT if manip == MANIP_SRC else IPS_DST_NAT
     cdef packet_t view
     cdef tuple_t target
+    packet_pull(packet, 28 if packet.family == 4 else 48)
     if packet_checksum(packet) == CHECKSUM_WRONG:
         return NETFILTER_DROP
     if packet.family == 4 and packet.dport >> 8 == ICMP_REDIRECT and is_bound(connection):

@@ -79,12 +79,16 @@ cdef bint sum_is_right(const packet_t* packet) noexcept nogil:
     return checksum_fold(sum) == 0xFFFF
 
 
-cdef bint packet_sums_up(packet_t* packet) noexcept nogil:
-    if packet.proto in (PROTO_GRE, 50, 51, PROTO_SCTP, PROTO_UDPLITE, PROTO_DCCP):
+cdef bint packet_sums_up(packet_t* packet, bint has_dccp) noexcept nogil:
+    if packet.family == 6 and (
+            not packet.is_first or packet.proto == 59 or transport_length(packet) == 0):
+        return False
+    if packet.proto in (PROTO_GRE, 50, 51, PROTO_SCTP, PROTO_UDPLITE):
         return True
-    if packet.is_fragment or not is_whole(packet):
+    if (has_dccp and packet.proto == PROTO_DCCP) or not is_whole(packet):
         return True
-    if packet.has_ports and (packet.proto == PROTO_TCP or packet.proto == PROTO_UDP):
+    if not packet.is_fragment and packet.has_ports and (
+            packet.proto == PROTO_TCP or packet.proto == PROTO_UDP):
         return packet_checksum(packet) != CHECKSUM_WRONG
     return sum_is_right(packet)
 
@@ -311,11 +315,22 @@ cdef bint packet_finish(packet_t* packet) noexcept nogil:
 
 
 cdef void packet_pull(packet_t* packet, uint32_t wanted) noexcept nogil:
-    cdef uint32_t block = 1
-    while packet.is_listed and block * 8 < wanted:
-        if (packet_boundaries(packet)[0] >> block) & 1:
-            packet.is_listed = 0
-        block += 1
+    cdef uint32_t need = packet.thoff - ETHER_SIZE - packet.listed_from + wanted
+    cdef uint8_t* bounds = packet_boundaries(packet)
+    cdef uint32_t block
+    cdef bint is_short = False
+    if not packet.is_listed:
+        return
+    for block in range(1, (need + 7) // 8):
+        if (bounds[block >> 3] >> (block & 7)) & 1:
+            is_short = True
+            bounds[block >> 3] &= <uint8_t>~(1 << (block & 7))
+    if not is_short:
+        return
+    if need & 7 or need >= <uint32_t>packet.ip_length - packet.listed_from:
+        packet.is_listed = 0
+    else:
+        bounds[need >> 6] |= <uint8_t>(1 << ((need >> 3) & 7))
 
 
 cdef void packet_trim(packet_t* packet) noexcept nogil:

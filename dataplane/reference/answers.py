@@ -39,7 +39,7 @@ def reject(path: Path, node: Node, packet: Packet, reject_with: str) -> Ended:
     """The REJECT target."""
     if reject_with == "tcp-reset":
         return _ended(_reset(path, node, packet), Reason.NETFILTER_REJECT)
-    if not icmp.is_checksum_right(packet):
+    if not icmp.is_checksum_right(packet, node.tracks_dccp):
         return _ended(False, Reason.NETFILTER_REJECT)
     what = dict.fromkeys((4, 6), icmp.REJECTS[reject_with])
     return error(path, node, packet, what, Reason.NETFILTER_REJECT)
@@ -110,6 +110,9 @@ def _way_back(
 
 def _error_source(node: Node, packet: Packet, back: Route) -> Address | None:
     """IPv6: an address of the device it came by.  IPv4 has one for when there is none."""
+    """ipv6_dev_get_saddr prefers the very address that it is asked about."""
+    if back.type == "local":
+        return packet.src
     if packet.family == 6 and packet.arrived_on is not None and back.prefsrc is None:
         own = forwarding.device_address(node, packet.arrived_on, packet.src)
         if own is not None:

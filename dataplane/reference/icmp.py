@@ -33,9 +33,9 @@ MOST4 = 576  # RFC 1812, section 4.3.2.3
 MOST6 = 1280  # RFC 4443, section 2.4 (c)
 INTERNETWORK_CONTROL = 0xC0  # RFC 1812, section 4.3.2.5
 TOS_BITS = 0x1E  # IPTOS_TOS_MASK
-AH, ESP, GRE = 51, 50, 47
+AH, ESP, GRE, NO_NEXT = 51, 50, 47, 59
 # Integrity of their own, or a checksum of a part: nobody looks at it before a REJECT.
-UNCHECKED = frozenset((AH, ESP, GRE, SCTP, UDPLITE, DCCP))
+UNCHECKED = frozenset((AH, ESP, GRE, SCTP, UDPLITE))
 RST, ACK, SYN, FIN = 4, 16, 2, 1
 
 
@@ -115,11 +115,19 @@ def _is_error(packet: Packet) -> bool:
     return kind in ERROR_TYPES or kind > LAST_TYPE
 
 
-def is_checksum_right(packet: Packet) -> bool:
-    """What REJECT asks first (nf_reject_verify_csum, nf_ip_checksum)."""
-    if packet.protocol in UNCHECKED or packet.is_fragment or not packet.is_whole:
+def is_checksum_right(packet: Packet, tracks_dccp: bool) -> bool:
+    """What REJECT asks first (nf_reject_verify_csum, nf_ip_checksum).  What a first fragment
+    holds does not sum up as a rule.  IPv6: nor is there an answer about a later one, and about
+    a packet with nothing behind its headers (nf_reject_ipv6.c, reject6_csum_ok)."""
+    if packet.family == 6 and (
+        not packet.is_first or packet.protocol == NO_NEXT or not packet.payload_length
+    ):
+        return False
+    if packet.protocol in UNCHECKED or not packet.is_whole:
         return True
-    if packet.has_transport and packet.protocol in (TCP, UDP):
+    if packet.protocol == DCCP and tracks_dccp:
+        return True
+    if not packet.is_fragment and packet.has_transport and packet.protocol in (TCP, UDP):
         return not packet.is_checksum_wrong()
     return packet.sums_up()
 

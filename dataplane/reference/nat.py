@@ -4,14 +4,16 @@ A connection is translated once, by what its first packet met; the packets after
 rewritten to look like the inverse of the other direction's tuple.
 """
 
+from _fastpath.reason import Reason
 from _fastpath.trace import EventKind, StepKind
 from dataplane.node.state import Address
 from dataplane.reference.conntrack import direction_of
 from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, Status
 from dataplane.reference.conntrack_tuple import Tuple
 from dataplane.reference.nat_tuple import DESTINATION, SOURCE, Range, inverse, unique
-from dataplane.reference.packet import DCCP, ICMP, ICMPV6, WITH_PORTS, Packet
+from dataplane.reference.packet import DCCP, GRE, ICMP, ICMPV6, SCTP, TCP, WITH_PORTS, Packet
 from dataplane.reference.place import Place
+from dataplane.reference.steps import dropped
 
 NAT = {SOURCE: Status.SRC_NAT, DESTINATION: Status.DST_NAT}
 DONE = {SOURCE: Status.SRC_NAT_DONE, DESTINATION: Status.DST_NAT_DONE}
@@ -52,8 +54,17 @@ def translate(place: Place, packet: Packet, manip: int) -> None:
     connection = packet.connection
     assert connection is not None
     if applies(connection, direction_of(packet), manip):
+        _make_writable(packet)
         target = inverse(connection.tuples[1 - direction_of(packet)])
         rewrite(place, packet, target, manip)
+
+
+def _make_writable(packet: Packet) -> None:
+    """The manip_pkt of each protocol wants its header, GRE's four bytes more than it may have."""
+    if packet.protocol in (TCP, SCTP):
+        packet.pull(20 if packet.protocol == TCP else 12)
+    if packet.protocol == GRE and packet.payload_length < 8:
+        raise dropped(Reason.NETFILTER_DROP)
 
 
 def applies(connection: Connection, direction: int, manip: int) -> bool:
@@ -87,12 +98,13 @@ def _sides(of: Tuple | Packet, manip: int) -> tuple[Address, int]:
 
 def edit(packet: Packet, target: Tuple, manip: int) -> None:
     address, port = _sides(target, manip)
+    # Linux forgot about DCCP's ports, and its checksum, with 6.16.
+    has_port = packet.protocol != DCCP or bool(target.sport or target.dport)
+    packet.is_opaque = not has_port
     if manip == SOURCE and packet.src != address:
         packet.set_src(address)
     elif manip == DESTINATION and packet.dst != address:
         packet.set_dst(address)
-    # Linux forgot about DCCP's ports with 6.16.
-    has_port = packet.protocol != DCCP or target.sport or target.dport
     if packet.protocol in WITH_PORTS and has_port and _sides(packet, manip)[1] != port:
         if manip == SOURCE:
             packet.set_sport(port)

@@ -22,6 +22,7 @@ def translate_error(place: Place, packet: Packet, manip: int) -> None:
     """
     connection, direction = packet.connection, direction_of(packet)
     assert connection is not None
+    packet.pull(28 if packet.family == 4 else 48)
     if packet.is_checksum_wrong() or (_is_redirect(packet) and _is_bound(connection)):
         raise dropped(Reason.NETFILTER_DROP)
     if not applies(connection, direction, manip):

@@ -57,6 +57,7 @@ class Packet:
         self.zone = 0
         self.zone_directions: frozenset[str] = frozenset()
         self.has_sender = False  # a process of the node sent it, and has not let go of it
+        self.is_opaque = False  # the kernel knows nothing of its transport protocol
         self.is_quoted = False  # what an ICMP error holds of it
         self.is_prerouted = False  # it met PREROUTING at a bridge
         self.is_generated = False  # made by a node, not injected
@@ -91,10 +92,20 @@ class Packet:
         self.forget_sizes()
 
     def pull(self, wanted: int) -> None:
-        """pskb_may_pull: so much of the transport header is wanted in one piece.  A packet whose
-        first fragment held less is not cut again where it was (measured on Linux 6.18)."""
-        if self.pieces and self.pieces[0] < wanted:
+        """pskb_may_pull: so much of the transport header and what follows is wanted in one piece.
+        A packet whose first fragment held less is not cut again where it was, unless what was
+        pulled is a fragment as well (ip_do_fragment; measured on Linux 6.18)."""
+        wanted += self.transport.offset - ETHER_SIZE - self.pieces_from
+        if not self.pieces or self.pieces[0] >= wanted:
+            return
+        if wanted % 8 or wanted >= sum(self.pieces):
             self.pieces, self.pieces_from = [], 0
+            return
+        rest = wanted
+        while self.pieces[0] <= rest:
+            rest -= self.pieces.pop(0)
+        self.pieces[0] -= rest
+        self.pieces.insert(0, wanted)
 
     def forget_sizes(self) -> None:
         """ip_rcv_core clears the control block when the packet comes to the node's own IP."""
@@ -393,6 +404,8 @@ class Packet:
         within = CHECKSUM_AT.get(transport.protocol)
         foreign = ICMPV6 if self.family == 4 else ICMP
         if within is None or transport.protocol == foreign or transport.fragment_offset:
+            return None
+        if self.is_opaque:
             return None
         if len(self.payload) < TRANSPORT_SIZES[transport.protocol]:
             return None

@@ -17,6 +17,7 @@ from dataplane.reference.choice import ChoiceKind, Fields, choice_key, identity
 from dataplane.replay import after
 from dataplane.replay.fast import FastEngine
 from dataplane.replay.record import Record
+from tests.kernel.fuzzing.births import Born
 from tests.kernel.fuzzing.case import Case
 from tests.kernel.fuzzing.lab import DEVICES, NAME, Answer, FuzzLab, Seen
 from tests.kernel.fuzzing.netlink import BEGINNINGS, Entry
@@ -86,7 +87,7 @@ def compare(case: Case, lab: FuzzLab) -> list[Difference]:
     if len(groups) != len(case.frames):
         return [Difference("sent", "sent", f"{len(case.frames)} sent, {len(groups)} arrived")]
     times = [group[0].time_ns for group in groups]
-    ours = followed(case, state, times, learned(answer.connections))
+    ours = followed(case, state, times, learned(answer.born))
     differences = [
         *frames_differing(groups, ours),
         *trace_differing(case, state, answer.trace, ours),
@@ -108,10 +109,10 @@ def by_packet(seen: list[Seen]) -> list[list[Seen]]:
     return groups
 
 
-def learned(connections: tuple[ConntrackEntry, ...]) -> dict[int, list[int]]:
+def learned(born: list[Born]) -> dict[int, list[int]]:
     """The ports that NAT took, by the draw that they stand for."""
     choices: dict[int, list[int]] = {}
-    for entry in connections:
+    for entry in born:
         there, back = entry.original, entry.reply
         fields = Fields(
             there.src.version,
@@ -127,7 +128,7 @@ def learned(connections: tuple[ConntrackEntry, ...]) -> dict[int, list[int]]:
         ):
             if before != now:
                 key = choice_key(0, ChoiceKind.NAT_PORT, identity(NAME), fields, manip)
-                choices[key] = [now]
+                choices.setdefault(key, []).append(now)
     return choices
 
 

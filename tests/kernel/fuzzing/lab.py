@@ -29,6 +29,7 @@ from dataplane.node.iptables import Ruleset
 from dataplane.node.state import ConntrackEntry, NodeState
 from tests import frames as fr
 from tests.kernel.dumps import dump
+from tests.kernel.fuzzing.births import Births, Born
 from tests.kernel.fuzzing.netlink import Entry, LegacyTrace, NftTrace
 from tests.kernel.namespaces import all_forward, batch, quiet_namespace
 from tests.kernel.taps import Tap
@@ -80,6 +81,7 @@ class Answer(NamedTuple):
     trace: list[Entry]
     rules: Ruleset  # with counters
     connections: tuple[ConntrackEntry, ...]
+    born: list[Born]  # these, and those that did not last
     listed_ns: int
 
 
@@ -104,6 +106,7 @@ class FuzzLab:
             self.names = {socket.if_nametoindex(d): d for d in (*DEVICES, "br0", "lo")}
         self.tap = Tap(self.node, "", RING_FRAMES, 4096, promiscuous=False)
         self.trace = (LegacyTrace if self.flavour == "legacy" else NftTrace)(self.node)
+        self.births = Births(self.node)
         self._warm()
         self.state = self._read()
 
@@ -123,6 +126,7 @@ class FuzzLab:
     def close(self) -> None:
         self.tap.close()
         self.trace.close()
+        self.births.close()
         self.outside.close()
         self.node.close()
 
@@ -226,6 +230,7 @@ class FuzzLab:
         self.node.run("conntrack", "-F", check=False)
         list(self.tap.read())
         list(self.trace.link.messages(0))
+        self.births.read()
         sysctls = {name: self.node.sysctl(name) or "" for name in {**self.state.sysctls, **sysctls}}
         return dataclasses.replace(
             self.state, sysctls=sysctls, iptables=self.saved(4), ip6tables=self.saved(6)
@@ -287,7 +292,12 @@ class FuzzLab:
         listed_ns = time.time_ns()
         text = self.node.run("conntrack", "-L", "-f", f"ipv{family}", "-o", "extended")
         return Answer(
-            seen, trace, self.saved(family), conntrack.parse(text, "conntrack -L"), listed_ns
+            seen,
+            trace,
+            self.saved(family),
+            conntrack.parse(text, "conntrack -L"),
+            self.births.read(),
+            listed_ns,
         )
 
 
