@@ -246,8 +246,23 @@ cpdef enum TargetKind:
     TARGET_ECN_REMOVE = 19
     TARGET_CHECKSUM = 20
     TARGET_QUEUE = 21       # a program decides
+    TARGET_TPROXY = 22      # a socket decides
+    TARGET_HMARK = 23       # a: words, see HmarkWord
+    TARGET_STRIP = 24       # a: words of the TCP options (bits) that become NOPs
     TARGET_CT = 40          # a: zone; b: directions, 1 and 2; flags: 1 the zone is the mark
     TARGET_SET = 60         # a: words, see SET_ADD
+
+cpdef enum HmarkWord:       # struct xt_hmark_info
+    HMARK_SRC_MASK = 0      # four words each; of IPv4 the first
+    HMARK_DST_MASK = 4
+    HMARK_PORT_MASK = 8     # source << 16 | destination
+    HMARK_PORT_SET = 9
+    HMARK_PROTO_MASK = 10
+    HMARK_RANDOM = 11
+    HMARK_MODULUS = 12
+    HMARK_OFFSET = 13
+    HMARK_CONNECTION = 14   # 1: of its connection, not its own addresses
+    HMARK_WORDS = 15
 
 cpdef enum TtlMode:
     TTL_SET = 0

@@ -1,9 +1,9 @@
 # Address translation: nf_nat_core.c.  A translation is a connection whose reply tuple is not
 # the mirror image of its original one.
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint32_t
 
 from _fastpath.image cimport target_t
-from _fastpath.packet cimport PROTO_DCCP, PROTO_ICMP, PROTO_ICMPV6, packet_t
+from _fastpath.packet cimport PROTO_DCCP, packet_t
 from _fastpath.state cimport tuple_t, walk_t
 
 cpdef enum Manip:           # enum nf_nat_manip_type
@@ -17,9 +17,6 @@ cdef void nat_null_binding(walk_t* walk, uint32_t manip) noexcept nogil
 cdef bint nat_is_set_up(walk_t* walk, uint32_t manip) noexcept nogil
 # nf_nat_packet: rewrites the packet as its connection says.
 cdef bint nat_packet(walk_t* walk, uint32_t manip) noexcept nogil
-
-cdef inline bint is_icmp(uint8_t proto) noexcept nogil:
-    return proto == PROTO_ICMP or proto == PROTO_ICMPV6
 
 # There is one, and conntrack knows it: Linux forgot about DCCP's with 6.16.
 cdef inline bint has_port(const packet_t* packet, const tuple_t* target) noexcept nogil:

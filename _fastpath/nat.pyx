@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, uint32_t
 
 from _fastpath.address cimport addr_equal, addr_t
 from _fastpath.conntrack_table cimport source_bucket
-from _fastpath.conntrack_tuple cimport tuple_invert
+from _fastpath.conntrack_tuple cimport is_icmp, tuple_invert
 from _fastpath.image cimport RANGE_MAP_IPS
 from _fastpath.nat_tuple cimport unique_tuple
 from _fastpath.packet cimport (

@@ -8,8 +8,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from _fastpath.address cimport addr_equal, addr_t
 from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_pseudo
-from _fastpath.conntrack_tuple cimport quoted_transport, tuple_invert
-from _fastpath.nat cimport MANIP_DST, MANIP_SRC, has_port, is_icmp
+from _fastpath.conntrack_tuple cimport is_icmp, quoted_transport, tuple_invert
+from _fastpath.nat cimport MANIP_DST, MANIP_SRC, has_port
 from _fastpath.packet cimport (
     CHECKSUM_UNSEEN,
     CHECKSUM_WRONG,

@@ -20,9 +20,9 @@ from _fastpath.choice cimport (
 )
 from _fastpath.conntrack_table cimport connection_kill, source_bucket, table_find, tuple_taken
 from _fastpath.conntrack_tcp cimport TCP_SYN_SENT, TCP_TIME_WAIT
-from _fastpath.conntrack_tuple cimport tuple_invert
+from _fastpath.conntrack_tuple cimport is_icmp, tuple_invert
 from _fastpath.image cimport RANGE_MAP_IPS, RANGE_PROTO_OFFSET, RANGE_PROTO_SPECIFIED
-from _fastpath.nat cimport MANIP_DST, MANIP_SRC, is_icmp
+from _fastpath.nat cimport MANIP_DST, MANIP_SRC
 from _fastpath.nat_range cimport best_address
 from _fastpath.packet cimport PROTO_DCCP, PROTO_TCP, proto_has_ports
 from _fastpath.state cimport (

@@ -79,3 +79,4 @@ cpdef enum Reason:
     UNDERLAY_UNMODELLED = 208   # VXLAN over IPv6
     ROUTE_UNMODELLED = 210      # multipath and the like
     QUEUED = 211                # a program beside the kernel decides: NFQUEUE
+    SOCKET_UNKNOWN = 213        # a socket of the node decides, and none is known: TPROXY

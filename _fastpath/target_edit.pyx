@@ -14,6 +14,7 @@ from _fastpath.image cimport (
     TARGET_CONNMARK,
     TARGET_DSFIELD,
     TARGET_ECN_REMOVE,
+    TARGET_STRIP,
     TARGET_TCPMSS,
     TARGET_TTL,
     TTL_DECREASE,
@@ -40,12 +41,14 @@ from _fastpath.trace cimport (
     EVENT_CONNMARK,
     EVENT_MARK,
     EVENT_MSS,
+    EVENT_OPTION,
     EVENT_TOS,
     EVENT_TTL,
     trace_value,
 )
 
 cdef enum:
+    OPTION_NOP = 1
     OPTION_MSS = 2
     MSS_BYTES = 4
     DEFAULT_MSS4 = 536      # RFC 9293 3.7.1
@@ -228,6 +231,53 @@ cdef int edit_mss(walk_t* walk, const target_t* target) noexcept nogil:
     return add_mss(walk, mss)
 
 
+# ------------------------------------------------------------------------------ TCPOPTSTRIP
+
+
+cdef void make_nop(packet_t* packet, uint32_t at) noexcept nogil:
+    """A byte of the TCP header at any offset: the checksum's word has it high or low."""
+    cdef uint8_t* tcp = packet.frame + packet.l4
+    cdef uint16_t old = tcp[at], new = OPTION_NOP
+    if not at & 1:
+        old <<= 8
+        new <<= 8
+    tcp[at] = OPTION_NOP
+    if packet.checksum != CHECKSUM_PARTIAL:
+        store16(tcp + 16, checksum_replace(load16(tcp + 16), old, new))
+
+
+cdef int edit_options(walk_t* walk, const target_t* target) noexcept nogil:
+    """xt_TCPOPTSTRIP.c, tcpoptstrip_mangle_packet: options become NOPs."""
+    cdef packet_t* packet = walk.packet
+    cdef const uint32_t* wanted = walk.image.words + target.a
+    cdef const uint8_t* tcp = packet.frame + packet.l4
+    cdef uint32_t header, length, at = 20, size, i
+    cdef uint8_t kind
+    if not packet.is_first:
+        return -1
+    if not packet.has_ports:
+        return drop_here(walk)
+    header = (tcp[12] >> 4) * 4
+    length = packet.ip_length + ETHER_SIZE - packet.l4
+    if header < 20 or length < header:
+        return drop_here(walk)
+    if header > 20 and packet_holds(packet, packet.l4, header) != 1:
+        return unknown_here(walk, CAPTURE_CUT)
+    while at + 1 < header:
+        kind = tcp[at]
+        size = 1 if kind <= OPTION_NOP or tcp[at + 1] == 0 else tcp[at + 1]
+        if at + size > header:
+            return -1
+        if not wanted[kind >> 5] >> (kind & 31) & 1:
+            at += size
+            continue
+        trace_value(walk.trace, EVENT_OPTION, kind, OPTION_NOP)
+        for i in range(at, at + size):
+            make_nop(packet, i)
+        at += size
+    return -1
+
+
 cdef int edit(walk_t* walk, const rule_t* rule, const target_t* target) noexcept nogil:
     if rule.kind == TARGET_TTL:
         return edit_ttl(walk, target)
@@ -239,6 +289,8 @@ cdef int edit(walk_t* walk, const rule_t* rule, const target_t* target) noexcept
         return edit_mss(walk, target)
     if rule.kind == TARGET_ECN_REMOVE:
         return edit_ecn(walk)
+    if rule.kind == TARGET_STRIP:
+        return edit_options(walk, target)
     if rule.kind == TARGET_CHECKSUM:
         packet_finish_checksum(walk.packet)
         return -1

@@ -12,6 +12,7 @@ from _fastpath.image cimport (
     TARGET_CT,
     TARGET_DNAT,
     TARGET_DROP,
+    TARGET_HMARK,
     TARGET_MARK,
     TARGET_MASQUERADE,
     TARGET_NETMAP,
@@ -20,6 +21,8 @@ from _fastpath.image cimport (
     TARGET_REJECT,
     TARGET_SET,
     TARGET_SNAT,
+    TARGET_STRIP,
+    TARGET_TPROXY,
     TARGET_TTL,
     TARGET_UNKNOWN,
     target_t,
@@ -27,18 +30,23 @@ from _fastpath.image cimport (
 from _fastpath.nat cimport MANIP_DST, MANIP_SRC, nat_setup
 from _fastpath.nat_range cimport mapped_address
 from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, WALK_UNKNOWN
-from _fastpath.packet cimport packet_t
+from _fastpath.packet cimport packet_holds, packet_t
 from _fastpath.reason cimport (
     NAT_NO_ADDRESS,
     NETFILTER_DROP,
     NETFILTER_REJECT,
     QUEUED,
+    SOCKET_UNKNOWN,
     TARGET_UNMODELLED,
 )
 from _fastpath.sets cimport set_target
 from _fastpath.state cimport CT_UNTRACKED
 from _fastpath.target_edit cimport edit
+from _fastpath.target_hash cimport set_hash_mark
 from _fastpath.trace cimport EVENT_MARK, trace_value
+
+cdef enum:
+    PORTS_SIZE = 8          # of struct udphdr
 
 
 cdef int translate(walk_t* walk, const rule_t* rule, const target_t* target) noexcept nogil:
@@ -98,6 +106,16 @@ cdef void set_mark(walk_t* walk, const target_t* target) noexcept nogil:
     walk.packet.mark = mark
 
 
+cdef int redirect_to_socket(walk_t* walk) noexcept nogil:
+    """xt_TPROXY.c: without a transparent socket it drops, and nothing is known of sockets."""
+    cdef packet_t* packet = walk.packet
+    if packet.is_first and packet_holds(packet, packet.thoff, PORTS_SIZE) == 0:
+        walk.reason = NETFILTER_DROP
+        return WALK_DROP
+    walk.reason = SOCKET_UNKNOWN
+    return WALK_UNKNOWN
+
+
 cdef void set_template(packet_t* packet, const target_t* target) noexcept nogil:
     """xt_CT.c, xt_ct_target: the first word counts."""
     if packet.is_tracked or packet.has_template:
@@ -129,11 +147,15 @@ cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
             walk.packet.is_tracked = 1
             walk.packet.ctinfo = CT_UNTRACKED
         return -1
-    if rule.kind >= TARGET_TTL and rule.kind <= TARGET_QUEUE:
-        if rule.kind != TARGET_QUEUE:
-            return edit(walk, rule, target)
+    if rule.kind == TARGET_QUEUE:
         walk.reason = QUEUED
         return WALK_UNKNOWN
+    if rule.kind == TARGET_TPROXY:
+        return redirect_to_socket(walk)
+    if rule.kind == TARGET_HMARK:
+        return set_hash_mark(walk, target)
+    if rule.kind >= TARGET_TTL and rule.kind <= TARGET_STRIP:
+        return edit(walk, rule, target)
     if rule.kind == TARGET_SET:
         return set_target(walk, target)
     if rule.kind == TARGET_UNKNOWN:

@@ -54,6 +54,7 @@ cpdef enum EventKind:
     EVENT_TOS = 11
     EVENT_CONNMARK = 12
     EVENT_MSS = 13          # before.lo: 0 where there was none
+    EVENT_OPTION = 14       # before.lo, after.lo: kind of a TCP option
     EVENT_IP_ID = 10        # after.lo: IP identification given to a packet made here
 
 cpdef enum:

@@ -93,6 +93,18 @@ EDITS = [
     "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 500",
     "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
     "-j CHECKSUM --checksum-fill",
+    "-p tcp -j TCPOPTSTRIP --strip-options 2", "-p tcp -j TCPOPTSTRIP --strip-options 3,8",
+    "-j HMARK --hmark-proto-mask 0xffff --hmark-rnd 0x00000007 --hmark-mod 2 --hmark-offset 2",
+    "-j HMARK --hmark-sport-mask 0xffff --hmark-dport-mask 0xffff --hmark-rnd 0xdeadbeef "
+    "--hmark-mod 3 --hmark-offset 1",
+    "-j HMARK --hmark-src-prefix 30 --hmark-sport-mask 0x00ff --hmark-dport 0x0050 "
+    "--hmark-rnd 0x00000001 --hmark-mod 3 --hmark-offset 1",
+    "-j HMARK --hmark-src-prefix 32 --hmark-dst-prefix 32 --hmark-sport-mask 0xffff "
+    "--hmark-dport-mask 0xffff --hmark-proto-mask 0xffff --hmark-rnd 0x00000009 --hmark-mod 3 "
+    "--hmark-offset 1 --hmark-tuple ct",
+    "-j HMARK --hmark-spi-mask 0xff00ffff --hmark-spi 0x00000007 --hmark-rnd 0x00000001 "
+    "--hmark-mod 3 --hmark-offset 1",
+    "-j NFLOG --nflog-group 7", "-j AUDIT --type accept", "-j CONNSECMARK --save",
 ]  # fmt: skip
 EDITS_IPV4 = [
     "-j TTL --ttl-set 9", "-j TTL --ttl-inc 250", "-j TTL --ttl-dec 70",

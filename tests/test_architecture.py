@@ -119,7 +119,7 @@ TWINS = [
     "match_device", "match_extension", "match_hashlimit", "match_header", "match_memory",
     "match_packet", "match_place", "match_recent", "match_time", "matches", "nat", "nat_icmp",
     "nat_range", "nat_tuple", "neighbour", "netfilter", "packet", "path", "set_probe", "sets",
-    "target_edit", "targets", "tunnel", "vxlan", "ways",
+    "target_edit", "target_hash", "targets", "tunnel", "vxlan", "ways",
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from dataplane.replay.fast import FastEngine
 
 from . import frames as fr
 from . import rule_pool
+from .match_packets import PACKETS4, PACKETS6
 from .reference.one_node import CLIENT, INSIDE, OUTSIDE, SERVER, node
 from .two_nodes import mac
 
@@ -231,6 +232,51 @@ def test_a_queue_is_unknown_and_a_bypassed_one_is_passed():
     assert (queued.verdict, queued.reason) == (Verdict.UNKNOWN, Reason.QUEUED)
     _, passed = left(4, "-j NFQUEUE --queue-num 1 --queue-bypass", body)
     assert passed.verdict == Verdict.FORWARDED
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_hash_marks_equal_the_specification(family):
+    """Over headers cut short, quotes, fragments and extension headers."""
+    hashes = [rule for rule in rule_pool.EDITS if "HMARK" in rule]
+    nodes = {"n": both_families(family, [f"PREROUTING {rule}" for rule in hashes])}
+    fast, slow = FastEngine(nodes), ReferenceEngine(nodes)
+    src, dst = ENDS[family]
+    for packet in PACKETS4 if family == 4 else PACKETS6:
+        ip = packet.bytes(src, dst) if family == 4 else fr.ipv6(src, dst, *packet)
+        frame = fr.ether(mac(CLIENT), mac(INSIDE), fr.ETHERTYPES[family], ip)
+        mine, its = (engine.run(0, frame, len(frame), ("n", "a")) for engine in (fast, slow))
+        assert (mine.verdict, mine.reason) == (its.verdict, its.reason)
+        assert list(mine.events) == list(its.events)
+
+
+@pytest.mark.parametrize(
+    ("target", "size", "expected"),
+    [
+        ("-p tcp -j TPROXY --on-port 80 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0", None,
+         (Verdict.UNKNOWN, Reason.SOCKET_UNKNOWN)),
+        ("-p tcp -j TPROXY --on-port 80 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0", 7,
+         (Verdict.DROPPED, Reason.NETFILTER_DROP)),
+        ("-j IDLETIMER --timeout 5 --label x", None, (Verdict.FORWARDED, Reason.LEFT_BY_DEVICE)),
+        ("-p tcp -j SYNPROXY --mss 1460", None, (Verdict.UNKNOWN, Reason.TARGET_UNMODELLED)),
+        ("-j LED --led-no-option", None, (Verdict.UNKNOWN, Reason.TARGET_UNMODELLED)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_targets_say(family, target, size, expected):
+    nodes = {"n": both_families(family, [f"PREROUTING {target}"])}
+    body = fr.tcp(*ends(family))[:size]
+    for engine in (FastEngine(nodes), ReferenceEngine(nodes)):
+        record = sent(engine, family, body, 6)
+        assert (record.verdict, record.reason) == expected
+
+
+def test_stripped_options_are_no_operations():
+    options = b"\x03\x03\x07" + MSS + b"\x08\x0a" + bytes(8) + b"\x01"
+    packet, _ = left(
+        4, "-p tcp -j TCPOPTSTRIP --strip-options 2,8", fr.tcp(*ends(4), options=options)
+    )
+    stripped = b"\x03\x03\x07" + b"\x01" * 14 + b"\x01"
+    assert packet[20:] == fr.tcp(*ends(4), options=stripped + bytes(2))
 
 
 # Ranges of addresses.

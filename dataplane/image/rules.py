@@ -13,8 +13,9 @@ from dataplane.image import encode, sets
 from dataplane.image.match_rows import Row as MatchRow
 from dataplane.image.matches import match_rows
 from dataplane.image.pools import Pools
-from dataplane.image.targets import EMPTY, VERDICTS, target_row
-from dataplane.image.targets import Row as TargetRow
+from dataplane.image.target_rows import EMPTY
+from dataplane.image.target_rows import Row as TargetRow
+from dataplane.image.targets import VERDICTS, target_row
 from dataplane.node.iptables import Chain, Prefix, Rule, Ruleset, Table, Target
 
 

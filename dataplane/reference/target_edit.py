@@ -14,7 +14,9 @@ from dataplane.reference.steps import dropped, unknown
 
 CONTINUE = "continue"  # XT_CONTINUE
 Options = dict[str, Option]
-MSS, MSS_BYTES = 2, 4
+NOP, MSS, MSS_BYTES = 1, 2, 4
+# What TCPOPTSTRIP calls them.
+STRIPPED = {"wscale": 3, "mss": 2, "sack-permitted": 4, "sack": 5, "timestamp": 8, "md5": 19}
 DEFAULT_MSS = {4: 536, 6: 1220}  # RFC 9293 3.7.1
 HEADERS = {4: 40, 6: 60}  # of IP and TCP
 
@@ -177,6 +179,49 @@ def _add_mss(place: Place, packet: Packet, mss: int) -> None:
     place.trace.event(EventKind.EVENT_MSS, 0, mss)
 
 
+# TCPOPTSTRIP: xt_TCPOPTSTRIP.c, tcpoptstrip_mangle_packet.
+
+
+def _tcpoptstrip(place: Place, options: Options, packet: Packet) -> str:
+    """Options become NOPs."""
+    wanted = _stripped(options)
+    if not packet.is_first:
+        return CONTINUE
+    size = (packet.payload[12] >> 4) * 4 if packet.has_transport else 0
+    if size < 20 or packet.payload_length < size:
+        raise dropped(Reason.NETFILTER_DROP)
+    if len(packet.payload) < size:
+        raise unknown(Reason.CAPTURE_CUT)
+    at = 20
+    while at + 1 < size:
+        kind, length = packet.payload[at], packet.payload[at + 1]
+        length = length if kind > NOP and length else 1
+        if at + length > size:
+            break
+        if kind in wanted:
+            place.trace.event(EventKind.EVENT_OPTION, kind, NOP)
+            for offset in range(at, at + length):
+                _replace_byte(packet, offset, NOP)
+        at += length
+    return CONTINUE
+
+
+def _stripped(options: Options) -> set[int]:
+    names = options["--strip-options"].values[0].split(",") if options else []
+    kinds = [STRIPPED.get(name) or (int(name) if name.isdecimal() else -1) for name in names]
+    if not kinds or not all(2 <= kind <= 255 for kind in kinds):
+        raise unknown(Reason.TARGET_UNMODELLED)
+    return set(kinds)
+
+
+def _replace_byte(packet: Packet, at: int, value: int) -> None:
+    """Of the TCP header: the checksum sums words."""
+    even = at & ~1
+    word = bytearray(packet.frame[packet.transport.offset + even :][:2])
+    word[at & 1] = value
+    _replace_word(packet, even, int.from_bytes(word))
+
+
 TARGETS: dict[str, Callable[[Place, Options, Packet], str]] = {
     "CHECKSUM": _checksum,
     "CONNMARK": _connmark,
@@ -184,6 +229,7 @@ TARGETS: dict[str, Callable[[Place, Options, Packet], str]] = {
     "ECN": _ecn,
     "HL": _ttl,
     "TCPMSS": _tcpmss,
+    "TCPOPTSTRIP": _tcpoptstrip,
     "TOS": _tos,
     "TTL": _ttl,
 }

@@ -7,7 +7,7 @@ from _fastpath.reason import Reason
 from _fastpath.trace import EventKind
 from dataplane.node.iptables import Option, Target, are_listed
 from dataplane.node.state import Address
-from dataplane.reference import nat, sets, target_edit
+from dataplane.reference import nat, sets, target_edit, target_hash
 from dataplane.reference.conntrack_table import CtInfo
 from dataplane.reference.forwarding import select_address
 from dataplane.reference.match_words import Unmodelled
@@ -19,16 +19,31 @@ from dataplane.reference.steps import dropped, unknown
 
 CONTINUE, ACCEPT = "continue", "accept"  # XT_CONTINUE, NF_ACCEPT
 Options = dict[str, Option]
-# Reports and labels: nothing that decides where the packet goes.
-SILENT = frozenset(["LOG", "NFLOG", "ULOG", "TRACE", "AUDIT", "CLASSIFY"])
+# Reports, labels and estimates: all of them XT_CONTINUE, and nothing of it decides where the packet
+# goes.
+SILENT = frozenset([
+    "AUDIT", "CLASSIFY", "CONNSECMARK", "IDLETIMER", "LED", "LOG", "NFLOG", "RATEEST", "SECMARK",
+    "TRACE", "ULOG",
+])  # fmt: skip
+
+
+def is_silent(target: Target) -> bool:
+    return target.name in SILENT and _is_known(target)
+
+
+def _is_known(target: Target) -> bool:
+    names = {option.name for option in target.options}
+    return are_listed(target.name, target.options, is_target=True) and (
+        len(names) == len(target.options)
+    )
 
 
 def apply(place: Place, target: Target, packet: Packet) -> str:
     """CONTINUE with the next rule, or ACCEPT.  Raises Ended for what is not modelled."""
-    if target.name in SILENT:
+    if is_silent(target):
         return CONTINUE
     known = TARGETS.get(target.name)
-    if known is None or not are_listed(target.name, target.options, is_target=True):
+    if known is None or not _is_known(target):
         raise unknown(Reason.TARGET_UNMODELLED)
     return known(place, {option.name: option for option in target.options}, packet)
 
@@ -93,6 +108,18 @@ def _nfqueue(place: Place, options: Options, packet: Packet) -> str:
     if "--queue-bypass" in options:
         return ACCEPT
     raise unknown(Reason.QUEUED)
+
+
+def _tproxy(place: Place, options: Options, packet: Packet) -> str:
+    """xt_TPROXY.c: without a transparent socket it drops, and nothing is known of sockets."""
+    if packet.is_first and packet.payload_length < 8:  # struct udphdr
+        raise dropped(Reason.NETFILTER_DROP)
+    raise unknown(Reason.SOCKET_UNKNOWN)
+
+
+def _hmark(place: Place, options: Options, packet: Packet) -> str:
+    target_hash.apply(place, options, packet)
+    return CONTINUE
 
 
 def _masquerade(place: Place, options: Options, packet: Packet) -> str:
@@ -192,6 +219,7 @@ def _set(place: Place, options: Options, packet: Packet) -> str:
 
 
 TARGETS: dict[str, Callable[[Place, Options, Packet], str]] = {
+    "HMARK": _hmark,
     "MARK": _mark,
     "CT": _ct,
     "NOTRACK": _notrack,
@@ -201,6 +229,7 @@ TARGETS: dict[str, Callable[[Place, Options, Packet], str]] = {
     "REDIRECT": _redirect,
     "NETMAP": _netmap,
     "NFQUEUE": _nfqueue,
+    "TPROXY": _tproxy,
     **target_edit.TARGETS,
     "SET": _set,
 }

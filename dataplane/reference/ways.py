@@ -15,7 +15,7 @@ from dataplane.reference.matches import Outcome, matches
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import Ended, unknown
-from dataplane.reference.targets import SILENT
+from dataplane.reference.targets import is_silent
 
 WAYS_MAX = 32  # that are followed at once
 RULES_MAX = 1024  # that are met on them
@@ -57,7 +57,7 @@ class Map:
         if target.name == "RETURN":
             return self.leave(way)
         if target.name not in self.table.chains:
-            return self.after(way) if target.name in SILENT else None
+            return self.after(way) if is_silent(target) else None
         callee = (self.numbers[target.name], 1)
         # From a chain that is gone to, the way back leads to this chain's caller.
         return (*(way[:-1] if target.goto else self.after(way)), callee)

@@ -132,6 +132,9 @@ REASONS = {
     Reason.QUEUED: Explained(
         "NFQUEUE or QUEUE: a program beside the kernel decides, and none is known."
     ),
+    Reason.SOCKET_UNKNOWN: Explained(
+        "TPROXY: a socket of the node decides, and nothing is known of its sockets."
+    ),
     Reason.ROUTE_UNMODELLED: Explained(
         "A kind of route, or a routing rule, that is not modelled (multipath, selectors)."
     ),

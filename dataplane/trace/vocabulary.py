@@ -59,6 +59,7 @@ CHANGES = {
     EventKind.EVENT_TOS: "tos",
     EventKind.EVENT_CONNMARK: "connmark",
     EventKind.EVENT_MSS: "mss",
+    EventKind.EVENT_OPTION: "TCP option",
     EventKind.EVENT_ETHER_SRC: "src MAC",
     EventKind.EVENT_ETHER_DST: "dst MAC",
     EventKind.EVENT_DRAW: "draw",

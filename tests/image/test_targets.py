@@ -5,9 +5,10 @@ from ipaddress import ip_address
 import pytest
 
 from _fastpath.image import RangeFlag, TargetKind
-from dataplane.image.encode import pair
+from dataplane.image.encode import ZERO, pair
 from dataplane.image.pools import Pools
-from dataplane.image.targets import EMPTY, ZERO, target_row
+from dataplane.image.target_rows import EMPTY
+from dataplane.image.targets import target_row
 from dataplane.node.iptables import parse
 
 MAPPED, PORTS = RangeFlag.RANGE_MAP_IPS, RangeFlag.RANGE_PROTO_SPECIFIED
@@ -36,6 +37,10 @@ def to(address="", low=0, high=0, flags=0):
         ("-j NFLOG", TargetKind.TARGET_NONE, EMPTY),
         ("-j TRACE", TargetKind.TARGET_NONE, EMPTY),
         ("-j CLASSIFY --set-class 1:1", TargetKind.TARGET_NONE, EMPTY),
+        ("-j IDLETIMER --timeout 5 --label x", TargetKind.TARGET_NONE, EMPTY),
+        ("-j CONNSECMARK --save", TargetKind.TARGET_NONE, EMPTY),
+        ("-p udp -j TPROXY --on-port 0 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0",
+         TargetKind.TARGET_TPROXY, EMPTY),
         ("-j CT --notrack", TargetKind.TARGET_NOTRACK, EMPTY),
         ("-j MARK --set-xmark 0x4000/0x4000", TargetKind.TARGET_MARK,
          (ZERO, ZERO, 0x4000, 0x4000, 0, 0, 0)),
@@ -52,6 +57,8 @@ def to(address="", low=0, high=0, flags=0):
          to("10.0.0.1", 80, 80, MAPPED | PORTS)),
         ("-p tcp -j DNAT --to-destination :80-90 --random", TargetKind.TARGET_DNAT,
          to("", 80, 90, PORTS | RANDOM)),
+        ("-p tcp -j DNAT --to-destination :80-90/1080", TargetKind.TARGET_DNAT,
+         (ZERO, ZERO, 1080, 0, 80, 90, PORTS | RangeFlag.RANGE_PROTO_OFFSET)),
         ("-j SNAT --to-source 10.0.0.1 --persistent", TargetKind.TARGET_SNAT,
          to("10.0.0.1", flags=MAPPED | PERSISTENT)),
         ("-j MASQUERADE --random-fully", TargetKind.TARGET_MASQUERADE, to(flags=FULLY)),

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from dataplane.reference.packet import Packet
 from tests import frames as fr
 from tests import rule_pool
 from tests.kernel.routed import Case, Node, ask, compute
 from tests.kernel.router import HOSTS, SIDES, Sent, address, ether
+from tests.kernel.test_matches import frames, source
 
 pytestmark = pytest.mark.kernel
 
@@ -115,3 +117,46 @@ def test_translations_are_those_of_this_kernel(family: int, flavour: str) -> Non
                 assert differing(node, rules(nat=[f"{chain} {target}"]), sent) == [], target
     finally:
         node.router.close()
+
+
+MARKS = range(1, 10)
+
+
+def hash_marks(family: int) -> str:
+    """Of each source another HMARK; then what it made of the packet is counted."""
+    hashes = [rule for rule in rule_pool.EDITS if "HMARK" in rule and "tuple ct" not in rule]
+    targets = [rule.replace("--hmark-mod 3", "--hmark-mod 8") for rule in hashes]
+    lines = [f"-A PREROUTING -s {source(family, n)} -g M{n}" for n in range(len(targets))]
+    for number, target in enumerate(targets):
+        lines.append(f"-A M{number} {target}")
+        lines += [f"-A M{number} -m mark --mark {mark} -j DROP" for mark in MARKS]
+    heads = [f":M{number} - [0:0]" for number in range(len(targets))]
+    return "\n".join(["*raw", ":PREROUTING ACCEPT [0:0]", *heads, *lines, "COMMIT", ""])
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_hash_marks_are_those_of_this_kernel(family: int, flavour: str) -> None:
+    text = hash_marks(family)
+    sent = tuple(frame for n in range(text.count("-j HMARK")) for frame in hostile(family, n))
+    node = Node(family, flavour)
+    try:
+        run = ask(node, Case(family, flavour, text, frames=sent))
+        theirs, mine = run.seen.counters, compute(run)[0].counters
+        rows = [row for row in theirs if row[1].startswith("M")]
+        assert {row: theirs[row] for row in rows} == {row: mine[row] for row in rows}
+        assert sum(theirs[row][0] > 0 for row in rows) > 20, "they are spread over the marks"
+    finally:
+        node.router.close()
+
+
+def hostile(family: int, number: int) -> list[Sent]:
+    """Of an authentication header, and of extension headers in a quote, it is not known."""
+    return [frame for frame in frames(family, number) if family == 4 or not is_unknown(frame.frame)]
+
+
+def is_unknown(frame: bytes) -> bool:
+    held = Packet(frame)
+    if held.has_authentication or held.protocol == 51:
+        return True
+    at = held.transport.offset + 8
+    return held.protocol == 58 and len(frame) > at + 6 and frame[at + 6] in (0, 43, 44, 51, 60)
