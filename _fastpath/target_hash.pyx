@@ -185,7 +185,8 @@ cdef uint32_t mark_of(const hashed_t* found, const uint32_t* words) noexcept nog
     cdef uint32_t hash
     sorted[0], sorted[1] = min(found.src, found.dst), max(found.src, found.dst)
     sorted[2] = found.ports
-    hash = jhash2(sorted, 3, words[<int>HMARK_RANDOM]) ^ (found.proto & words[<int>HMARK_PROTO_MASK])
+    hash = jhash2(sorted, 3, words[<int>HMARK_RANDOM])
+    hash ^= found.proto & words[<int>HMARK_PROTO_MASK]
     return <uint32_t>(<uint64_t>hash * words[<int>HMARK_MODULUS] >> 32) + words[<int>HMARK_OFFSET]
 
 
