@@ -305,9 +305,7 @@ def test_a_table_that_may_have_been_asked_decides_nothing_later():
 
 
 def test_an_unmodelled_target_ends_the_walk():
-    record, met = walked(
-        "FORWARD -p tcp -j TPROXY --on-port 1 --on-ip 0.0.0.0 --tproxy-mark 0x0/0x0"
-    )
+    record, met = walked("FORWARD -p tcp -j SYNPROXY --mss 1460")
     assert (record.verdict, record.reason) == (Verdict.UNKNOWN, Reason.TARGET_UNMODELLED)
     assert met == ["FORWARD 1"]
 

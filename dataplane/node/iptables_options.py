@@ -122,9 +122,6 @@ TARGETS: dict[str, dict[str, int]] = {
         # marks
         "MARK": "set-xmark",
         "CONNMARK": "set-xmark save-mark:0 restore-mark:0 nfmask ctmask mask",
-        "HMARK": "hmark-src-prefix hmark-dst-prefix hmark-spi-mask hmark-spi hmark-sport-mask "
-        "hmark-dport-mask hmark-sport hmark-dport hmark-proto-mask hmark-rnd hmark-mod "
-        "hmark-offset hmark-tuple",
         "CONNSECMARK": "save:0 restore:0",
         "SECMARK": "selctx",
         "CLASSIFY": "set-class",
