@@ -175,12 +175,15 @@ cdef inline bint answers_ignored_syn(const tcp_t* tcp, const segment_t* segment,
 cdef void resynchronise(tcp_t* tcp, uint32_t direction) noexcept nogil:
     """The ends agree, the table was out of step: take what the ignored SYN said."""
     cdef tcp_end_t* opener = &tcp.seen[tcp.last_dir]
+    cdef uint8_t liberal
     opener.end = opener.maxend = tcp.last_end
     opener.maxwin = max(<uint32_t>tcp.last_win, 1u)
     opener.scale = tcp.last_wscale
     tcp.last_flags &= <uint8_t>~FLAG_CHALLENGE_ACK
     opener.flags = tcp.last_flags
+    liberal = tcp.seen[direction].flags & FLAG_BE_LIBERAL
     memset(&tcp.seen[direction], 0, sizeof(tcp_end_t))
+    tcp.seen[direction].flags = liberal     # nf_ct_tcp_state_reset
 
 
 cdef void remember_ignored(tcp_t* tcp, const packet_t* packet, const segment_t* segment,

@@ -22,6 +22,7 @@ from _fastpath.image cimport (
     HOOK_OUTPUT,
     HOOK_POSTROUTING,
     ROUTE_LOCAL,
+    TARGET_BYPASS,
     ROUTE_UNICAST,
     hook_t,
     node_t,
@@ -72,6 +73,8 @@ cdef int nat_hook(walk_t* walk, const hook_t* entry, uint32_t hook) noexcept nog
             outcome = table_walk(walk, entry, &rule)
             if outcome != WALK_ACCEPT:
                 return outcome
+            if walk.image.rules[rule].kind == TARGET_BYPASS:
+                return WALK_ACCEPT      # nf_nat_inet_fn hears NF_QUEUE: nothing is set up
         if not nat_is_set_up(walk, manip):
             nat_null_binding(walk, manip)
     if not nat_packet(walk, manip):

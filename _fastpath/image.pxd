@@ -249,6 +249,7 @@ cpdef enum TargetKind:
     TARGET_TPROXY = 22      # a socket decides
     TARGET_HMARK = 23       # a: words, see HmarkWord
     TARGET_STRIP = 24       # a: words of the TCP options (bits) that become NOPs
+    TARGET_BYPASS = 25      # a program would decide, but need not listen
     TARGET_CT = 40          # a: zone; b: directions, 1 and 2; flags: 1 the zone is the mark
     TARGET_SET = 60         # a: words, see SET_ADD
 

@@ -17,6 +17,7 @@ from _fastpath.packet cimport (
     PROTO_GRE,
     PROTO_SCTP,
     PROTO_TCP,
+    packet_finish_sctp,
     packet_pull,
     packet_set_dport,
     packet_set_dst,
@@ -145,6 +146,8 @@ cdef bint nat_packet(walk_t* walk, uint32_t manip) noexcept nogil:
     # We are aiming to look like the inverse of the other direction.
     tuple_invert(&target, connection_tuple(connection, 1 - packet.direction))
     if not differs(packet, &target, manip):
+        if packet.proto == PROTO_SCTP and packet.has_ports:
+            packet_finish_sctp(packet)
         return True
     if is_unknown(packet, &target):
         packet.l4 = 0
@@ -154,4 +157,6 @@ cdef bint nat_packet(walk_t* walk, uint32_t manip) noexcept nogil:
     else:
         rewrite_destination(walk, &target)
     packet.l4 = l4
+    if packet.proto == PROTO_SCTP and packet.has_ports:
+        packet_finish_sctp(packet)      # sctp_manip_pkt: whatever was changed
     return True

@@ -16,11 +16,13 @@ from _fastpath.packet cimport (
     ETHER_SIZE,
     PROTO_DCCP,
     PROTO_ICMPV6,
+    PROTO_SCTP,
     PROTO_TCP,
     load16,
     load32,
     load64,
     packet_checksum,
+    packet_finish_sctp,
     packet_pull,
     packet_set_dport,
     packet_set_dst,
@@ -61,6 +63,7 @@ cdef bint quoted_view(const packet_t* packet, packet_t* view) noexcept nogil:
     view.has_ports = proto_has_ports(view.proto)
     view.checksum = CHECKSUM_UNSEEN
     view.is_fragment = 0
+    view.ip_length = <uint16_t>(view.size - ETHER_SIZE)     # as much as is quoted
     if packet.family == 4:
         view.src = addr_t(0, load32(ip + 12))
         view.dst = addr_t(0, load32(ip + 16))
@@ -102,6 +105,8 @@ cdef void translate_quoted(packet_t* view, const tuple_t* target, uint32_t manip
         packet_set_sport(view, port)
     elif has_port(view, target):
         packet_set_dport(view, port)
+    if proto == PROTO_SCTP:
+        packet_finish_sctp(view)
 
 
 cdef void finish_icmp(packet_t* packet) noexcept nogil:

@@ -117,6 +117,8 @@ cdef void packet_trim(packet_t* packet) noexcept nogil
 cdef uint8_t packet_checksum(packet_t* packet) noexcept nogil
 
 # nf_reject_verify_csum, nf_checksum: whether a REJECT may answer; of some protocols nobody looks.
+# The CRC of an SCTP packet anew, right or wrong before; all of it must be there.
+cdef void packet_finish_sctp(packet_t* packet) noexcept nogil
 cdef bint packet_sums_up(packet_t* packet, bint has_dccp) noexcept nogil
 
 # skb_checksum_help: what the sender left to a device is done now.

@@ -399,11 +399,11 @@ cdef inline uint16_t address_sum(addr_t address) noexcept nogil:
                          + (address.lo >> 32) + (address.lo & 0xFFFFFFFFu))
 
 
-cdef void finish_sctp(packet_t* packet) noexcept nogil:
+cdef void packet_finish_sctp(packet_t* packet) noexcept nogil:
     """Computed anew, right or wrong before (nf_nat_proto.c, sctp_manip_pkt)."""
     cdef uint8_t* header = packet.frame + packet.l4
     cdef uint32_t crc
-    if not is_whole(packet):
+    if not is_whole(packet) or transport_length(packet) < 12:
         return
     memset(header + 8, 0, 4)
     crc = crc32c(header, transport_length(packet))
@@ -421,7 +421,7 @@ cdef void replace_word(packet_t* packet, uint32_t at, uint16_t new) noexcept nog
     cdef uint16_t old = load16(word)
     store16(word, new)
     if packet.proto == PROTO_SCTP:
-        finish_sctp(packet)
+        packet_finish_sctp(packet)
         return
     if field == NULL or packet.checksum == CHECKSUM_PARTIAL:
         return                                  # a partial sum covers no transport header

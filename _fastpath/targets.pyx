@@ -17,6 +17,7 @@ from _fastpath.image cimport (
     TARGET_MASQUERADE,
     TARGET_NETMAP,
     TARGET_NOTRACK,
+    TARGET_BYPASS,
     TARGET_QUEUE,
     TARGET_REJECT,
     TARGET_SET,
@@ -128,7 +129,7 @@ cdef void set_template(packet_t* packet, const target_t* target) noexcept nogil:
 
 cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
     cdef const target_t* target = &walk.image.targets[rule.target]
-    if rule.kind == TARGET_ACCEPT:
+    if rule.kind == TARGET_ACCEPT or rule.kind == TARGET_BYPASS:
         return WALK_ACCEPT
     if rule.kind == TARGET_DROP:
         walk.reason = NETFILTER_DROP

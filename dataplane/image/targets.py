@@ -88,7 +88,7 @@ def _notrack(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
 def _nfqueue(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     """With --queue-bypass the packet goes on where no program listens; none stands in a dump."""
     is_bypassed = "--queue-bypass" in options
-    return TargetKind.TARGET_ACCEPT if is_bypassed else TargetKind.TARGET_QUEUE, EMPTY
+    return TargetKind.TARGET_BYPASS if is_bypassed else TargetKind.TARGET_QUEUE, EMPTY
 
 
 def _tproxy(options: Options, family: int, pools: Pools) -> tuple[int, Row]:

@@ -272,7 +272,8 @@ def _resynchronise(tcp: TcpConnection, direction: int) -> None:
         scale=tcp.last_scale,
         flags=tcp.last_flags,
     )
-    tcp.seen[direction] = TcpEnd()
+    # nf_ct_tcp_state_reset: what was picked up in its middle stays so.
+    tcp.seen[direction] = TcpEnd(flags=tcp.seen[direction].flags & Seen.BE_LIBERAL)
 
 
 def _remember_ignored(tcp: TcpConnection, direction: int, header: Header) -> None:

@@ -7,7 +7,7 @@ defragmentation -400 · raw -300 · conntrack -200 · mangle -150 · destination
 from collections.abc import Callable
 
 from _fastpath.trace import StepKind
-from dataplane.reference import conntrack, fragments, nat, nat_icmp, netfilter
+from dataplane.reference import conntrack, fragments, nat, nat_icmp, netfilter, targets
 from dataplane.reference.conntrack_table import CtInfo
 from dataplane.reference.packet import SCTP, Packet
 from dataplane.reference.place import Place
@@ -60,11 +60,11 @@ def _fragment_user(place: Place, packet: Packet) -> int:
     return fragments.IN if packet.bridge_port is None else fragments.BRIDGE
 
 
-def _walk_table(place: Place, table: str, packet: Packet) -> None:
+def _walk_table(place: Place, table: str, packet: Packet) -> str:
+    """targets.ACCEPT or BYPASS."""
     rules = netfilter.ruleset(place.node.state, place.family)
     found = netfilter.base_chain(rules, table, place.hook)
-    if found:
-        netfilter.walk(place, *found, packet)
+    return netfilter.walk(place, *found, packet) if found else targets.ACCEPT
 
 
 def _track(place: Place, packet: Packet) -> None:
@@ -87,7 +87,8 @@ def _translate(place: Place, packet: Packet) -> None:
         nat_icmp.translate_error(place, packet, manip)
         return
     if (is_related or packet.ctinfo == CtInfo.NEW) and not nat.is_set_up(connection, manip):
-        _walk_table(place, "nat", packet)
+        if _walk_table(place, "nat", packet) == targets.BYPASS:
+            return  # it hears NF_QUEUE: nothing is set up
         if not nat.is_set_up(connection, manip):
             nat.set_up_null(place, connection, manip)
     nat.translate(place, packet, manip)

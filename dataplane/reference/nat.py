@@ -110,6 +110,8 @@ def edit(packet: Packet, target: Tuple, manip: int) -> None:
             packet.set_sport(port)
         else:
             packet.set_dport(port)
+    if packet.protocol == SCTP and packet.has_transport:
+        packet.fix_sctp()
     if packet.is_icmp and not _is_error(packet) and packet.sport != port:
         packet.set_sport(port)
 

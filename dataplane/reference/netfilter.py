@@ -50,8 +50,8 @@ def base_chain(rules: Ruleset, table: str, hook: str) -> tuple[Table, Chain] | N
     return found, chain
 
 
-def walk(place: Place, table: Table, base: Chain, packet: Packet) -> None:
-    """Returns when the table accepts the packet.
+def walk(place: Place, table: Table, base: Chain, packet: Packet) -> str:
+    """targets.ACCEPT or BYPASS, when the table accepts the packet.
 
     raises  Ended for DROP and for what is not modelled, Rejected for REJECT
     """
@@ -60,7 +60,8 @@ def walk(place: Place, table: Table, base: Chain, packet: Packet) -> None:
     while True:
         chain, number, rule = map_.rule(way)
         if rule is None and len(way) == 1 and chain is base:
-            return _apply_policy(place, table, base, packet)
+            _apply_policy(place, table, base, packet)
+            return targets.ACCEPT
         if rule is None:
             way = map_.leave(way)
             continue
@@ -86,20 +87,21 @@ def walk(place: Place, table: Table, base: Chain, packet: Packet) -> None:
                 way = followed
                 continue
         assert target is not None
-        if _conclude(place, target, packet):
-            return None
+        answer = _conclude(place, target, packet)
+        if answer != targets.CONTINUE:
+            return answer
         way = map_.after(way)
 
 
-def _conclude(place: Place, target: Target, packet: Packet) -> bool:
-    """Whether the packet is accepted; else it goes on."""
+def _conclude(place: Place, target: Target, packet: Packet) -> str:
+    """targets.CONTINUE, ACCEPT or BYPASS."""
     if target.name == "ACCEPT":
-        return True
+        return targets.ACCEPT
     if target.name == "DROP":
         raise dropped(Reason.NETFILTER_DROP)
     if target.name == "REJECT":
         raise Rejected(reject_type(target))
-    return targets.apply(place, target, packet) == targets.ACCEPT
+    return targets.apply(place, target, packet)
 
 
 def _apply_policy(place: Place, table: Table, base: Chain, packet: Packet) -> None:

@@ -336,7 +336,7 @@ class Packet:
         old, new = bytes(self.frame[at : at + 2]), port.to_bytes(2)
         self.frame[at : at + 2] = new
         if self.protocol == SCTP:
-            self._fix_sctp()
+            self.fix_sctp()
         else:
             self._fix_transport(old, new, in_pseudo_header=False)
 
@@ -391,12 +391,15 @@ class Packet:
             check = 0xFFFF  # zero would say that there is no checksum (RFC 768)
         self.frame[at : at + 2] = check.to_bytes(2)
 
-    def _fix_sctp(self) -> None:
-        """Computed anew, right or wrong before (nf_nat_proto.c, sctp_manip_pkt)."""
-        at = self.transport.offset + 8
-        if self.is_whole and self.payload_length >= 12:
-            self.frame[at : at + 4] = bytes(4)
-            self.frame[at : at + 4] = crc32c(self.payload).to_bytes(4, "little")
+    def fix_sctp(self) -> None:
+        """Computed anew, right or wrong before (nf_nat_proto.c, sctp_manip_pkt); of a quoted
+        packet, over as much as is quoted."""
+        start = self.transport.offset
+        length = len(self.frame) - start if self.is_quoted else self.payload_length
+        if length >= 12 and (self.is_whole or self.is_quoted):
+            self.frame[start + 8 : start + 12] = bytes(4)
+            crc = crc32c(bytes(self.frame[start : start + length]))
+            self.frame[start + 8 : start + 12] = crc.to_bytes(4, "little")
 
     def _checksum_at(self) -> int | None:
         """Offset of the transport checksum; None if there is none, or not its whole header."""

@@ -17,7 +17,8 @@ from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
 
-CONTINUE, ACCEPT = "continue", "accept"  # XT_CONTINUE, NF_ACCEPT
+# XT_CONTINUE, NF_ACCEPT, NF_QUEUE where nobody listens
+CONTINUE, ACCEPT, BYPASS = "continue", "accept", "bypass"
 Options = dict[str, Option]
 # Reports, labels and estimates: all of them XT_CONTINUE, and nothing of it decides where the packet
 # goes.
@@ -39,7 +40,7 @@ def _is_known(target: Target) -> bool:
 
 
 def apply(place: Place, target: Target, packet: Packet) -> str:
-    """CONTINUE with the next rule, or ACCEPT.  Raises Ended for what is not modelled."""
+    """CONTINUE with the next rule, ACCEPT or BYPASS.  Raises Ended for what is not modelled."""
     if is_silent(target):
         return CONTINUE
     known = TARGETS.get(target.name)
@@ -106,7 +107,7 @@ def _netmap(place: Place, options: Options, packet: Packet) -> str:
 def _nfqueue(place: Place, options: Options, packet: Packet) -> str:
     """With --queue-bypass the packet goes on where no program listens."""
     if "--queue-bypass" in options:
-        return ACCEPT
+        return BYPASS
     raise unknown(Reason.QUEUED)
 
 
