@@ -9,6 +9,9 @@ BOTH_FAMILIES = [
     "-p tcp -m tcp --dport 80", "-p tcp -m tcp ! --dport 80:90",
     "-p tcp -m tcp --tcp-flags SYN,ACK SYN", "-p tcp -m tcp --tcp-option 2",
     "-p udp -m udp --sport 1000 --dport 80", "-p udp -m udp ! --sport 1000",
+    "-p udp -m udp --dport 90:70", "-p udp -m udp ! --dport 90:70", "-p tcp -m tcp ! --dport 0:80",
+    "-p udp -m udp ! --sport 0:80", "-m length --length 60:40", "-m length ! --length 60:40",
+    "-p esp -m esp --espspi 9:6",
     "-p tcp -m multiport --dports 80,443", "-p tcp -m multiport ! --ports 1:100",
     "-m mark --mark 0x1", "-m mark ! --mark 0x1/0x3", "-m comment --comment x",
     "-m length --length 40:50", "-m length ! --length 60:65535",
@@ -36,6 +39,7 @@ IPV4 = [
     "-p ah -m ah --ahspi 5", "-p ah -m ah ! --ahspi 6:9",
     "-s 10.0.0.0/24", "! -s 10.0.0.2/32", "-d 10.0.1.2/32", "-f", "! -f",
     "-p icmp -m icmp --icmp-type 8/0", "-p icmp -m icmp ! --icmp-type 8",
+    "-m iprange ! --dst-range 10.0.1.9-10.0.1.1",
     "-m iprange --src-range 10.0.0.1-10.0.0.2", "-m iprange ! --dst-range 10.0.1.3-10.0.1.9",
     "-m iprange ! --src-range 10.0.0.3-10.0.0.9 --dst-range 10.0.1.2-10.0.1.2",
     "-m ttl --ttl-eq 63", "-m ttl ! --ttl-eq 63", "-m ttl --ttl-lt 64", "-m ttl --ttl-gt 2",
@@ -45,7 +49,9 @@ IPV6 = [
     "-p ipv6-icmp -m icmp6 --icmpv6-type 128/0", "-p ipv6-icmp -m icmp6 ! --icmpv6-type 129",
     "-m iprange --src-range fd00::1-fd00::2", "-m iprange ! --dst-range fd00:1::3-fd00:1::9",
     "-m hl --hl-eq 63", "-m hl ! --hl-eq 63", "-m hl --hl-lt 64", "-m hl --hl-gt 2",
-    "-m frag", "-m frag --fragid 5", "-m frag ! --fragid 5:8 --fragmore", "-m frag --fragres",
+    "-m frag", "-m frag --fragid 5", "-m frag --fragid 8:5", "-m frag ! --fragid 8:5",
+    "-m rt --rt-segsleft 3:1", "-m ah ! --ahspi 9:6",
+    "-m frag ! --fragid 5:8 --fragmore", "-m frag --fragres",
     "-m frag --fragfirst --fraglen 40", "-m frag --fraglast", "-m rt", "-m rt --rt-type 0",
     "-m rt ! --rt-type 0 --rt-segsleft 2", "-m rt ! --rt-segsleft 1:3 --rt-len 40",
     "-m rt --rt-type 0 --rt-0-res --rt-0-addrs fd00::1,fd00::2",
@@ -63,6 +69,7 @@ IPV6 = [
 ]  # fmt: skip
 CONNTRACK = [
     "-m conntrack --ctstate NEW", "-m conntrack ! --ctstate ESTABLISHED,RELATED",
+    "-m conntrack --ctorigdstport 90:70", "-m conntrack ! --ctreplsrcport 90:70",
     "-m conntrack --ctstate INVALID", "-m state --state ESTABLISHED",
 ]  # fmt: skip
 PLACE = ["-m addrtype --dst-type LOCAL", "-m addrtype ! --src-type UNICAST,LOCAL"]

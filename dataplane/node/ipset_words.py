@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from dataplane.node.iptables_values import integer, network_text, parse_network, parse_port
+from dataplane.node.iptables_values import found_network, integer, network_text, parse_port
 from dataplane.node.protocols import PROTOCOL_NUMBERS, protocol_name
 
 Network = IPv4Network | IPv6Network
@@ -58,7 +58,7 @@ def split(line: str) -> list[str]:
 
 @lru_cache(maxsize=1 << 16)
 def network(text: str, family: int) -> Network:
-    found = parse_network(text)
+    found = found_network(text)
     if found.version != family:
         raise ValueError(f"an IPv{family} address was expected, not {text!r}")
     return found

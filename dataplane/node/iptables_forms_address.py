@@ -1,12 +1,31 @@
 """Forms of addresses and of what is translated to them: see iptables_forms."""
 
+from ipaddress import AddressValueError, IPv4Address
+
 from dataplane.node.iptables_forms import valued
 from dataplane.node.iptables_rules import Option
-from dataplane.node.iptables_values import network_text, parse_network, parse_port
+from dataplane.node.iptables_values import (
+    found_ipv4,
+    found_network,
+    network_text,
+    parse_network,
+    parse_port,
+)
 
 
 def address(option: Option) -> Option:
     return valued(option, address_text(option.values[0]))
+
+
+def found_address(option: Option) -> Option:
+    """As getaddrinfo reads one: `16` is 0.0.0.16, and 010.0.0.1 begins with an 8."""
+    text = option.values[0]
+    if ":" in text:
+        return address(option)
+    try:
+        return valued(option, str(IPv4Address(found_ipv4(text))))
+    except AddressValueError:
+        raise ValueError("an address was expected") from None
 
 
 def address_text(text: str) -> str:
@@ -23,8 +42,8 @@ def address_list(option: Option) -> Option:
 def tested_address(option: Option) -> Option:
     """Host bits stay, and a mask of all ones is not printed."""
     written, slash, _ = option.values[0].partition("/")
-    network = parse_network(option.values[0])
-    shown = address_text(written)
+    network = found_network(option.values[0])
+    shown = network_text(found_network(written)).partition("/")[0]
     if not slash or network.prefixlen == network.max_prefixlen:
         return valued(option, shown)
     return valued(option, f"{shown}/{network.prefixlen}")

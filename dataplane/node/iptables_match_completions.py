@@ -80,7 +80,7 @@ def _ipvs(found: list[Option], family: int) -> list[Option]:
 def _rateest(found: list[Option], family: int) -> list[Option]:
     """Rates in bits; one estimator alone is called just --rateest."""
     if named(found, "--rateest2"):
-        return [_in_bits(option) for option in found]
+        return _in_order([_in_bits(option) for option in found])
     is_delta = named(found, "--rateest-delta")
     kept = []
     for option in found:
@@ -93,7 +93,7 @@ def _rateest(found: list[Option], family: int) -> list[Option]:
         for other in named(kept, "--rateest-bps2", "--rateest-pps2"):
             zero = "0bit" if "bps" in other.name else "0"
             kept = with_defaults(kept, (f"{other.name[:-1]}1", zero))
-    return sorted(kept, key=lambda option: _rateest_place(option.name))
+    return _in_order(kept)
 
 
 def _in_bits(option: Option) -> Option:
@@ -104,10 +104,15 @@ def _in_bits(option: Option) -> Option:
     return forms.number(option) if option.name.startswith("--rateest-pps") else option
 
 
-def _rateest_place(name: str) -> int:
-    order = ("--rateest-delta", "--rateest", "--rateest-bps1", "--rateest-pps1",
-             "--rateest-lt", "--rateest-gt", "--rateest-eq")  # fmt: skip
-    return order.index(name) if name in order else len(order)
+def _in_order(found: list[Option]) -> list[Option]:
+    before = "--rateest-delta --rateest --rateest1 --rateest-bps1 --rateest-pps1 --rateest-lt"
+    order = [*before.split(), "--rateest-gt", "--rateest-eq"]
+
+    def place(option: Option) -> int:
+        last = len(order) + (option.name == "--rateest2")
+        return order.index(option.name) if option.name in order else last
+
+    return sorted(found, key=place)
 
 
 MATCH_COMPLETIONS: dict[str, Completion] = {

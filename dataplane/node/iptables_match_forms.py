@@ -144,7 +144,7 @@ MATCH_FORMS: dict[str, dict[str, Form]] = {
     "recent": {
         "--seconds": forms.number,
         "--hitcount": forms.number,
-        "--mask": addresses.address,
+        "--mask": addresses.found_address,
     },
     "statistic": {
         "--mode": names.lower,

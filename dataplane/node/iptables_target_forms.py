@@ -37,7 +37,7 @@ TARGET_FORMS: dict[str, dict[str, Form]] = {
     "NETMAP": {"--to": addresses.mapped_network},
     "TPROXY": {
         "--on-port": forms.found_port,
-        "--on-ip": addresses.address,
+        "--on-ip": addresses.found_address,
         "--tproxy-mark": forms.masked_mark,
     },
     "DNPT": dict.fromkeys(("--src-pfx", "--dst-pfx"), addresses.masked_address),
@@ -112,7 +112,7 @@ TARGET_FORMS: dict[str, dict[str, Form]] = {
     },
     "NFQUEUE": {"--queue-num": SHORT, "--queue-balance": forms.ordered_range},
     "AUDIT": {"--type": partial(names.one_name, ("accept", "drop", "reject"))},
-    "TEE": {"--gateway": addresses.address},
+    "TEE": {"--gateway": addresses.found_address},
     "IDLETIMER": {"--timeout": forms.number},
     "LED": {"--led-delay": _delay},
 }

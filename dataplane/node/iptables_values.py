@@ -48,6 +48,17 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
         raise ValueError("an IP address with an optional /prefix was expected") from None
 
 
+def found_network(text: str) -> IPv4Network | IPv6Network:
+    """The same where getaddrinfo reads the address: 10.1 is 10.0.0.1."""
+    address, slash, mask = text.partition("/")
+    if ":" in address or address.count(".") == 3:
+        return parse_network(text)
+    try:
+        return parse_network(f"{IPv4Address(found_ipv4(address))}{slash}{mask}")
+    except AddressValueError:
+        raise ValueError("an IP address with an optional /prefix was expected") from None
+
+
 def parse_masked(text: str) -> tuple[IPv4Network | IPv6Network, int | None]:
     """A network; or an address and a mask that is no prefix, such as 255.0.255.0."""
     address, _, written = text.partition("/")
@@ -71,13 +82,38 @@ def _odd_mask(text: str) -> int | None:
 
 
 def _network4(address: str, mask: str) -> IPv4Network:
-    if mask:
-        address += ".0" * (3 - address.count("."))  # 10/8
     if "." in mask:
         length = _prefix_length(int(IPv4Address(mask)), 32)
     else:
         length = integer(mask, 32) if mask else 32
-    return IPv4Network((int(IPv4Address(address)), length), strict=False)
+    return IPv4Network((_address4(address), length), strict=False)
+
+
+def _address4(text: str) -> int:
+    """Four numbers; of fewer the last are 0 (10.1 is 10.1.0.0), unless one is above 255."""
+    if text.count(".") == 3 and text.isascii() and "x" not in text.lower():
+        try:
+            return int(IPv4Address(text))
+        except AddressValueError:
+            pass  # 010.0.0.1
+    try:
+        numbers = [integer(part, 255) for part in text.split(".")]
+    except ValueError:
+        return found_ipv4(text)
+    if len(numbers) > 4:
+        raise AddressValueError(text)
+    return int.from_bytes(bytes(numbers).ljust(4, b"\0"))
+
+
+def found_ipv4(text: str) -> int:
+    """As getaddrinfo reads it: the last number fills the rest (16 is 0.0.0.16)."""
+    try:
+        *first, last = (integer(part, 0xFFFFFFFF) for part in text.split("."))
+    except ValueError:
+        raise AddressValueError(text) from None
+    if len(first) > 3 or max(first, default=0) > 255 or last >> 8 * (4 - len(first)):
+        raise AddressValueError(text)
+    return int.from_bytes(bytes(first).ljust(4, b"\0")) + last
 
 
 def _network6(address: str, mask: str) -> IPv6Network:

@@ -1,13 +1,15 @@
 """Prefixes, ports and numbers, next to what C's library makes of them."""
 
 import socket
-from ipaddress import IPv6Address, IPv6Network, ip_network
+from ipaddress import AddressValueError, IPv6Address, IPv6Network, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.node.iptables_values import (
+    found_ipv4,
+    found_network,
     integer,
     network_text,
     normal_ports,
@@ -41,6 +43,11 @@ def test_parse_network_inverts_network_text(parts, length):
         ("10.0.0.1/8", "10.0.0.0/8"),
         ("10.0.0.1/255.255.0.0", "10.0.0.0/16"),
         ("10/8", "10.0.0.0/8"),
+        ("10", "10.0.0.0/32"),
+        ("10.1", "10.1.0.0/32"),
+        ("10.300", "10.0.1.44/32"),
+        ("010.0.0.1", "8.0.0.1/32"),
+        ("167772161", "10.0.0.1/32"),
         ("10.1/16", "10.1.0.0/16"),
         ("10.0.0.1/0", "0.0.0.0/0"),
         ("fd00::1/ffff:ffff::", "fd00::/32"),
@@ -56,10 +63,12 @@ def test_parse_network(text, network):
     [
         "",
         "x",
-        "10",
+        "10.",
+        "1.2.3.4.5",
+        "08.0.0.1",
+        "4294967296",
         "10.0.0.1/33",
         "10.0.0.1/0.0.0.255",
-        "010.0.0.1",
         "::1/129",
         "fe80::1%eth0",
         "/8",
@@ -114,3 +123,33 @@ def test_normal_ports(text, ports):
 def test_protocols(name, number):
     assert parse_protocol(name) == parse_protocol(str(number)) == number
     assert protocol_name(number) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("10/8", "0.0.0.0/8"),
+        ("10.1/16", "10.0.0.0/16"),
+        ("10.1", "10.0.0.1/32"),
+        ("010.0.0.1", "8.0.0.1/32"),
+        ("fd00::1/64", "fd00::/64"),
+    ],
+)
+def test_found_network(text, network):
+    assert found_network(text) == ip_network(network)
+    with pytest.raises(ValueError, match="was expected"):
+        found_network("256.1")
+
+
+PARTS = st.lists(st.sampled_from(("0", "8", "010", "0x1f", "255", "256", "65536", "1e", "")))
+
+
+@given(PARTS.map(".".join))
+def test_found_ipv4_is_inet_aton(text):
+    try:
+        expected = int.from_bytes(socket.inet_aton(text))
+    except OSError:
+        with pytest.raises(AddressValueError):
+            found_ipv4(text)
+    else:
+        assert found_ipv4(text) == expected
