@@ -37,6 +37,7 @@ from _fastpath.packet cimport (
     packet_t,
     packet_trim,
 )
+from _fastpath.realms cimport input_realms
 from _fastpath.reason cimport (
     ADDRESS_LEARNED_LOCAL,
     BRIDGE_LINK_LOCAL,
@@ -119,6 +120,7 @@ cdef int redirected(walk_t* walk, int32_t bridge) noexcept nogil:
         # Bridged DNAT: the frame stays on the bridge, with the new next hop's MAC address
         # (br_nf_pre_routing_finish_bridge).  Source MAC and TTL are left as they were.
         packet.route = route
+        packet.realms = input_realms(walk.image, packet, bridge, route)
         trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
         next_hop = packet.dst if addr_is_zero(way.gateway) else way.gateway
         reason = neighbour_mac(walk, bridge, way.gateway_family, next_hop, &mac)

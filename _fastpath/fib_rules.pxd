@@ -17,6 +17,7 @@ cdef struct flowi_t:
     uint8_t proto
     uint8_t tos
     uint8_t is_output       # sent by a process: nobody knows by whose
+    uint8_t oif_is_wish     # if none of the longest prefix leaves by oif, the first of it does
 
 # Of a packet that arrived on a device, and of one that the node sends.
 cdef flowi_t flowi_input(const image_t* image, const packet_t* packet,
@@ -27,5 +28,8 @@ cdef flowi_t flowi_output(const image_t* image, const packet_t* packet, int32_t 
 cdef flowi_t flowi_to(const image_t* image, int32_t node, uint8_t family,
                       addr_t dst) noexcept nogil
 
+# The same, and the row of the rule that answered; -1 = none.
+cdef int32_t fib_lookup_by(const image_t* image, const flowi_t* flow,
+                           int32_t* answering) noexcept nogil
 # Row of the route; -1 if there is none.  A multipath route's leg is not chosen yet.
 cdef int32_t fib_lookup(const image_t* image, const flowi_t* flow) noexcept nogil

@@ -151,10 +151,23 @@ cdef inline bint is_error(uint8_t kind) noexcept nogil:
 
 cdef inline bint fits(const image_t* image, const route_t* way,
                       const flowi_t* flow) noexcept nogil:
-    """fib_table_lookup: a route of its prefix that the flow may take."""
+    """fib_table_lookup, rt6_score_route: a route of its prefix that the flow may take.  Refusals
+    of IPv6 lead out by the loopback."""
     if way.tos and way.tos != flow.tos & TOS_BITS:
         return False
-    return flow.oif < 0 or is_error(way.kind) or leaves_by(image, way, flow.oif)
+    if flow.oif < 0 or leaves_by(image, way, flow.oif):
+        return True
+    return flow.family == 4 and is_error(way.kind)
+
+
+cdef int32_t wished(const image_t* image, int32_t first, const flowi_t* flow) noexcept nogil:
+    """rt6_device_match: of one prefix."""
+    cdef int32_t route = first
+    while route >= 0:
+        if leaves_by(image, &image.routes[route], flow.oif):
+            return route
+        route = image.routes[route].next
+    return first
 
 
 cdef int32_t table_lookup(const image_t* image, int32_t root,
@@ -175,6 +188,8 @@ cdef int32_t table_lookup(const image_t* image, int32_t root,
         if here == 0:
             break
         bit -= 1
+    if flow.oif_is_wish and count:
+        return wished(image, held[count - 1], flow)
     while count:
         count -= 1
         route = held[count]
@@ -191,6 +206,12 @@ cdef bint is_suppressed(const fib_rule_t* rule, const route_t* way) noexcept nog
 
 
 cdef int32_t fib_lookup(const image_t* image, const flowi_t* flow) noexcept nogil:
+    cdef int32_t answering = -1
+    return fib_lookup_by(image, flow, &answering)
+
+
+cdef int32_t fib_lookup_by(const image_t* image, const flowi_t* flow,
+                           int32_t* answering) noexcept nogil:
     """fib_rules_lookup.  A jump leads forward, as was checked, so this ends."""
     cdef const node_t* node = &image.nodes[flow.node]
     cdef uint32_t column = 1 if flow.family == 6 else 0
@@ -200,6 +221,7 @@ cdef int32_t fib_lookup(const image_t* image, const flowi_t* flow) noexcept nogi
     cdef int32_t route
     while i < last:
         rule = &image.fib_rules[i]
+        answering[0] = <int32_t>i
         i += 1
         outcome = rule_outcome(rule, flow)
         if outcome == MAYBE:
@@ -220,4 +242,5 @@ cdef int32_t fib_lookup(const image_t* image, const flowi_t* flow) noexcept nogi
         if rule.suppress_group and not is_error(image.routes[route].kind):
             return rule.unknown
         return route
+    answering[0] = -1
     return -1

@@ -37,6 +37,15 @@ cdef bint device_address(const image_t* image, int32_t device, uint8_t family, a
 cdef bint source_address(const image_t* image, int32_t route, addr_t destination,
                          addr_t* address) noexcept nogil
 
+# With what __fib_validate_source asks for the way back.  `out_device`: by which it would be
+# forwarded; -1 = it is not.
+cdef flowi_t reverse_flow(const image_t* image, const packet_t* packet, int32_t device,
+                          int32_t out_device, bint to_everybody) noexcept nogil
+# fib_info_nh_uses_dev
+cdef bint uses_device(const image_t* image, int32_t route, int32_t device) noexcept nogil
+# The only destinations for which source 0.0.0.0 is right.
+cdef bint is_to_everybody(const packet_t* packet) noexcept nogil
+
 # Order of (device, family, address) keys: -1, 0, 1.
 cdef int compare_key(int32_t device, uint8_t family, addr_t address, int32_t other_device,
                      uint8_t other_family, addr_t other) noexcept nogil

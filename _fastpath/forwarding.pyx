@@ -10,6 +10,7 @@ from _fastpath.image cimport (
     ROUTE_LOCAL,
     ROUTE_MULTICAST,
     ROUTE_PROHIBIT,
+    ROUTE_THROW,
     ROUTE_UNICAST,
     ROUTE_UNKNOWN,
     ROUTE_UNREACHABLE,
@@ -43,6 +44,7 @@ cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
                           addr_t address, int32_t device) noexcept nogil:
     cdef int32_t root = image.nodes[node].local_fib[1 if family == 6 else 0]
     cdef int32_t route
+    cdef uint8_t kind
     if family == 4:
         # fib_frontend.c, __inet_dev_addr_type
         if address.lo >> 24 == 0 or address.lo == LIMITED_BROADCAST:
@@ -58,7 +60,10 @@ cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
         return ROUTE_UNICAST
     if device >= 0 and image.routes[route].device != device:
         return ROUTE_UNICAST
-    return image.routes[route].kind
+    kind = image.routes[route].kind
+    if kind in (ROUTE_BLACKHOLE, ROUTE_UNREACHABLE, ROUTE_PROHIBIT, ROUTE_THROW):
+        return ROUTE_UNICAST    # fib_table_lookup fails
+    return kind
 
 
 # ------------------------------------------------------------------------------- sources
@@ -93,19 +98,26 @@ cdef bint uses_device(const image_t* image, int32_t route, int32_t device) noexc
     return False
 
 
-cdef int reverse_path(const image_t* image, const packet_t* packet, int32_t device,
-                      bint to_everybody) noexcept nogil:
-    """__fib_validate_source.  The way back must be the way it came: RFC 3704, strict (1) or
-    loose (2); and no source may be anything but a host."""
+cdef flowi_t reverse_flow(const image_t* image, const packet_t* packet, int32_t device,
+                          int32_t out_device, bint to_everybody) noexcept nogil:
     cdef const device_t* dev = &image.devices[device]
     cdef flowi_t flow = flowi_input(image, packet, device)
-    cdef int32_t back
-    cdef uint8_t kind
     flow.src, flow.dst = addr_t(0, 0) if to_everybody else packet.dst, packet.src
-    flow.iif = image.nodes[dev.node].loopback
+    flow.iif = out_device if out_device >= 0 else image.nodes[dev.node].loopback
     flow.sport, flow.dport = flow.dport, flow.sport
     if not dev.src_valid_mark:
         flow.mark = 0
+    return flow
+
+
+cdef int reverse_path(const image_t* image, const packet_t* packet, int32_t device,
+                      int32_t out_device, bint to_everybody) noexcept nogil:
+    """__fib_validate_source.  The way back must be the way it came: RFC 3704, strict (1) or
+    loose (2); and no source may be anything but a host."""
+    cdef const device_t* dev = &image.devices[device]
+    cdef flowi_t flow = reverse_flow(image, packet, device, out_device, to_everybody)
+    cdef int32_t back
+    cdef uint8_t kind
     back = fib_lookup(image, &flow)
     kind = image.routes[back].kind if back >= 0 else ROUTE_UNREACHABLE
     if kind == ROUTE_BLACKHOLE or kind == ROUTE_UNREACHABLE or kind == ROUTE_PROHIBIT:
@@ -126,12 +138,13 @@ cdef int check_source(const image_t* image, const packet_t* packet, int32_t devi
     """fib_validate_source.  `out_device`: where it would be forwarded; -1 = it is not."""
     cdef const device_t* dev = &image.devices[device]
     cdef const node_t* node = &image.nodes[dev.node]
-    if dev.rp_filter == 0 and not (device == out_device and dev.send_redirects):
+    if dev.rp_filter == 0 and not (device == out_device and dev.send_redirects) and (
+            not node.has_realms):
         if dev.accept_local:
             return 0
         if not node.has_custom_local and not node.has_custom_rules:
             return MARTIAN_SOURCE if is_own(image, dev.node, packet.src) else 0
-    return reverse_path(image, packet, device, to_everybody)
+    return reverse_path(image, packet, device, out_device, to_everybody)
 
 
 cdef int check_addresses(const image_t* image, const packet_t* packet,
@@ -154,7 +167,7 @@ cdef int check_addresses(const image_t* image, const packet_t* packet,
     return MARTIAN_SOURCE if is_loopback(packet.src) else 0
 
 
-cdef inline bint is_to_everybody(const packet_t* packet) noexcept nogil:
+cdef bint is_to_everybody(const packet_t* packet) noexcept nogil:
     return packet.dst.lo == LIMITED_BROADCAST or (packet.src.lo == 0 and packet.dst.lo == 0)
 
 

@@ -37,6 +37,7 @@ from _fastpath.nat cimport (
 from _fastpath.nat_icmp cimport nat_icmp_error
 from _fastpath.netfilter cimport WALK_ACCEPT, WALK_DROP, WALK_REJECT, table_walk
 from _fastpath.packet cimport PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, packet_pull, packet_t
+from _fastpath.realms cimport output_realms
 from _fastpath.reason cimport NETFILTER_DROP
 from _fastpath.state cimport (
     CT_RELATED,
@@ -126,6 +127,7 @@ cdef int route_again(walk_t* walk) noexcept nogil:
     if reason == 0:
         trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
         packet.route = route
+        packet.realms = output_realms(walk.image, &flow, route)
     return reason
 
 

@@ -40,6 +40,11 @@ cpdef enum RouteKind:       # RTN_*
     ROUTE_THROW = 9
     ROUTE_UNKNOWN = 255     # not modelled (multipath, encap …)
 
+cpdef enum Anycast:
+    ANYCAST_NONE = 0
+    ANYCAST_KERNEL = 1          # RTF_ANYCAST
+    ANYCAST_LISTED = 2          # somebody's, which IPv6 does not count as such
+
 cpdef enum RuleAction:      # FR_ACT_*
     RULE_LOOKUP = 1         # ask the table
     RULE_GOTO = 2
@@ -119,10 +124,12 @@ cpdef enum MatchKind:
     # where the packet is
     MATCH_PLACE_FIRST = 60
     MATCH_MARK = 60         # (mark & b) == a
-    MATCH_ADDRTYPE = 61     # a: source types, b: destination types (bit RouteKind), c: AddrtypeFlag
+    MATCH_ADDRTYPE = 61     # a: source types, b: destination types (AddressType), c: AddrtypeFlag
     MATCH_NEVER = 62        # known not to match (owner, of a forwarded packet)
     MATCH_NO = 63           # never matches
     MATCH_PHYSDEV = 64      # flags and d: PhysdevFlag asked and turned; a, b: words of in, out
+    MATCH_REALM = 65        # (realms & b) == a
+    MATCH_RPFILTER = 66     # flags: RpfilterFlag
     # its connection
     MATCH_CONNTRACK_FIRST = 100
     MATCH_CONNTRACK = 100   # a: states (CtState bits); b: status bits; see match_conntrack.pyx
@@ -167,6 +174,25 @@ cpdef enum ConnbytesMode:   # enum xt_connbytes_what
     CONNBYTES_PACKETS = 0
     CONNBYTES_BYTES = 1
     CONNBYTES_AVERAGE = 2
+
+cpdef enum AddressType: # bits: XT_ADDRTYPE_*
+    TYPE_UNSPEC = 1
+    TYPE_UNICAST = 2
+    TYPE_LOCAL = 4
+    TYPE_BROADCAST = 8
+    TYPE_ANYCAST = 16
+    TYPE_MULTICAST = 32
+    TYPE_BLACKHOLE = 64
+    TYPE_UNREACHABLE = 128
+    TYPE_PROHIBIT = 256
+    TYPE_THROW = 512
+    TYPE_NAT = 1024
+    TYPE_XRESOLVE = 2048
+
+cpdef enum RpfilterFlag:    # XT_RPFILTER_*
+    RPFILTER_LOOSE = 1
+    RPFILTER_VALID_MARK = 2
+    RPFILTER_ACCEPT_LOCAL = 4
 
 cpdef enum AddrtypeFlag:
     ADDRTYPE_INVERT_SOURCE = 1
@@ -394,7 +420,8 @@ cdef struct node_t:
     uint32_t conntrack_buckets  # nf_conntrack_buckets
     uint8_t conntrack_acct      # nf_conntrack_acct, or a rule that needs it
     uint8_t has_dccp            # its kernel tracks DCCP (until 6.15)
-    uint16_t padding
+    uint8_t has_realms          # fib_num_tclassid_users: IPv4 routes or rules that have some
+    uint8_t padding
     uint32_t fragment_times[3]  # seconds that fragments wait, by FragmentClass
     uint32_t fragment_distance  # ipfrag_max_dist
     uint8_t fragment_memory[4]  # by FragmentClass: 0 = none may wait
@@ -469,6 +496,7 @@ cdef struct route_t:
     int32_t next                # the next route for the same prefix; -1 = none
     uint32_t leg_start, leg_count   # of a multipath route: its legs, routes of their own
     uint32_t upper_bound        # of a leg: the last hash that chooses it (fib_rebalance)
+    uint32_t realms             # nh_tclassid: from << 16 | to
     uint8_t kind                # RouteKind
     uint8_t family
     uint8_t scope
@@ -476,7 +504,7 @@ cdef struct route_t:
     uint8_t tos                 # 0 = any
     uint8_t prefixlen
     uint8_t gateway_family      # 6: the gateway of an IPv4 route is IPv6
-    uint8_t padding
+    uint8_t anycast             # Anycast, of a ROUTE_LOCAL one
     uint32_t mtu                # 0 = its device's
     uint32_t padding2
 
@@ -491,6 +519,7 @@ cdef struct fib_rule_t:
     int32_t route               # of RULE_ANSWER: its route; -1 = none
     int32_t unknown             # the route when it is not known whether it answers; -1 = it is
     int32_t suppress_prefixlen  # -1 = off
+    uint32_t realms             # tclassid
     uint16_t sport_low, sport_high, dport_low, dport_high   # 0-0 = any
     uint8_t tos                 # 0 = any
     uint8_t proto               # 0 = any

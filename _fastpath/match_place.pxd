@@ -1,4 +1,4 @@
-# Matches that ask where the packet is, and whom its addresses belong to.
+# Matches that ask where the packet is, and to whom it belongs.
 from _fastpath.image cimport match_t
 from _fastpath.state cimport walk_t
 

@@ -4,7 +4,7 @@
     match_header        its network header and the link layer's
     match_bytes         any of its bytes
     match_extension     its IPv6 extension headers
-    match_place         where the packet is, and whom its addresses belong to
+    match_place         where the packet is, and how its addresses would be routed
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
     sets                sets of addresses and ports

@@ -65,6 +65,7 @@ cdef struct packet_t:
     addr_t src, dst
     # on its way
     uint32_t mark
+    uint32_t realms         # of the route by which it arrived or leaves: from << 16 | to
     int32_t connection      # index; -1 = none
     uint16_t zone           # conntrack zone that CT --zone set, before conntrack_in
     uint8_t zone_directions     # it holds for: 1 the original direction, 2 the reply's

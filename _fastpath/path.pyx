@@ -95,6 +95,7 @@ from _fastpath.reason cimport (
     UNKNOWN,
 )
 from _fastpath.state cimport USER_LOCAL
+from _fastpath.realms cimport input_realms, output_realms
 from _fastpath.trace cimport (
     EVENT_TTL,
     GENERATED_ICMP_TIME_EXCEEDED,
@@ -271,6 +272,7 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
         trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
     if reason:
         return not_routed(walk, <uint16_t>reason)
+    packet.realms = input_realms(walk.image, packet, device, route)
     if route < 0:
         return local_in(walk, device)           # the limited broadcast and groups need no route
     if walk.image.routes[route].kind == ROUTE_LOCAL or (
@@ -384,6 +386,7 @@ cdef int local_out(walk_t* walk) noexcept nogil:
         return drop(walk, <uint16_t>reason)
     trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
     packet.route = route
+    packet.realms = output_realms(walk.image, &flow, route)
     packet.is_routed = 0
     packet.is_local = 1
     packet.entered_by = packet.bridge_port = -1

@@ -73,6 +73,36 @@ CONNTRACK = [
     "-m conntrack --ctstate INVALID", "-m state --state ESTABLISHED",
 ]  # fmt: skip
 PLACE = ["-m addrtype --dst-type LOCAL", "-m addrtype ! --src-type UNICAST,LOCAL"]
+# `{side}`: of a hook that has such a device.
+ADDRESS_TYPES = [
+    f"-m addrtype {words}{limit}"
+    for words in (
+        "--src-type LOCAL", "--dst-type LOCAL", "! --dst-type LOCAL", "--src-type UNICAST",
+        "--dst-type UNICAST,LOCAL", "--dst-type MULTICAST", "--src-type UNSPEC",
+        "--dst-type ANYCAST", "! --dst-type ANYCAST,LOCAL", "--dst-type UNREACHABLE",
+        "! --src-type UNREACHABLE", "--dst-type UNREACHABLE,LOCAL,ANYCAST",
+        "--src-type LOCAL --dst-type UNICAST", "--src-type UNICAST --dst-type UNREACHABLE",
+    )
+    for limit in ("", " --limit-iface-{side}")
+]  # fmt: skip
+ADDRESS_TYPES_IPV4 = [
+    f"-m addrtype --{end}-type {words}{limit}"
+    for end in ("src", "dst")
+    for words in ("BROADCAST", "BLACKHOLE", "PROHIBIT,THROW", "LOCAL,BROADCAST")
+    for limit in ("", " --limit-iface-{side}")
+]
+REVERSE_PATHS = [
+    f"-m rpfilter{words}"
+    for words in (
+        "", " --loose", " --validmark", " --accept-local", " --invert", " --loose --accept-local",
+        " --loose --validmark", " --loose --accept-local --invert",
+    )
+]  # fmt: skip
+REALMS = [
+    "-m realm --realm 0x5", "-m realm ! --realm 0x5", "-m realm --realm 0x0",
+    "-m realm --realm 0x7/0xffff", "-m realm --realm 0x30000/0xffff0000",
+    "-m realm ! --realm 0x0/0xffff", "-m realm --realm 0x0/0xffff0000",
+]  # fmt: skip
 # `{a}`, `{b}`: ports of a bridge.  Not in OUTPUT.
 BRIDGE_PORTS = [
     "-m physdev --physdev-in {a}", "-m physdev ! --physdev-in {a}", "-m physdev --physdev-in {b}+",

@@ -117,9 +117,9 @@ TWINS = [
     "conntrack_window", "cuts", "fdb", "fib_rules", "fib_select", "forwarding", "fragment_queues",
     "fragments", "hooks", "icmp", "inject", "lpm", "match_bytes", "match_conntrack", "match_dccp",
     "match_device", "match_extension", "match_hashlimit", "match_header", "match_memory",
-    "match_packet", "match_place", "match_recent", "match_time", "matches", "nat", "nat_icmp",
-    "nat_range", "nat_tuple", "neighbour", "netfilter", "packet", "path", "set_probe", "sets",
-    "target_edit", "target_hash", "targets", "tunnel", "vxlan", "ways",
+    "match_packet", "match_place", "match_recent", "match_route", "match_time", "matches", "nat",
+    "nat_icmp", "nat_range", "nat_tuple", "neighbour", "netfilter", "packet", "path", "realms",
+    "set_probe", "sets", "target_edit", "target_hash", "targets", "tunnel", "vxlan", "ways",
 ]  # fmt: skip
 
 

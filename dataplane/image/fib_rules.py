@@ -6,6 +6,7 @@ from _fastpath.image import RuleAction, RuleSelector
 from dataplane.errors import TableError
 from dataplane.image import encode
 from dataplane.image.devices import Devices
+from dataplane.node import realms
 from dataplane.node.state import Network, NodeState, RoutingRule
 
 DEFAULTS = {
@@ -70,12 +71,14 @@ def _row(
     src, dst = _prefix(rule.src), _prefix(rule.dst)
     mark = (0, 0) if rule.fwmark is None else (rule.fwmark, rule.fwmask)
     sport, dport = rule.sport or (0, 0), rule.dport or (0, 0)
+    flow = realms.of_rule(rule)
     prefixlen = -1 if rule.suppress_prefixlength is None else rule.suppress_prefixlength
     return (
         *src, *dst, *mark, _device(devices, state.name, rule.iif),
         _device(devices, state.name, rule.oif), roots.get(rule.table or "", -1),
         _target(state, rules, rule, first), answer(route, rule) if route else -1,
         answer(unknown, rule) if unknown else -1, prefixlen,
+        realms.number(flow) if realms.is_known(flow) else 0,
         *sport, *dport, rule.tos or 0, rule.ipproto or 0, int(rule.negated), action,
         int(selector), int(rule.suppress_ifgroup is not None), int(_is_never(state, rule)), 0,
     )  # fmt: skip

@@ -3,18 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from _fastpath.image import RouteKind
+from _fastpath.image import Anycast, RouteKind
 from dataplane.errors import TableError
 from dataplane.image import encode
 from dataplane.image.devices import SCOPES, Devices
 from dataplane.image.fib_rules import rule_rows
 from dataplane.image.lpm import Tries
+from dataplane.node import realms
 from dataplane.node.local_routes import all_routes
 from dataplane.node.multipath import answer_route, legs, upper_bounds
 from dataplane.node.route_text import route_text
 from dataplane.node.state import NodeState, Route, RoutingRule
 
-NEXT, LEGS, BOUND, KIND = 3, 4, 6, 7  # columns of ROUTE
+NEXT, LEGS, BOUND, KIND = 3, 4, 6, 8  # columns of ROUTE
 KINDS = {
     "unicast": RouteKind.ROUTE_UNICAST, "local": RouteKind.ROUTE_LOCAL,
     "anycast": RouteKind.ROUTE_LOCAL, "broadcast": RouteKind.ROUTE_BROADCAST,
@@ -120,11 +121,18 @@ def _answering(tables: RouteTables, node: str, family: int, kind: str, rule: Rou
     """The route that a rule answers everything with."""
     route = answer_route(rule, kind)
     row: list[object] = [
-        encode.ZERO, encode.ZERO, -1, -1, 0, 0, 0,
+        encode.ZERO, encode.ZERO, -1, -1, 0, 0, 0, 0,
         int(KINDS.get(route.type, RouteKind.ROUTE_UNKNOWN)), family, 0, 0, 0, 0, family, 0,
         0, 0,
     ]  # fmt: skip
     return tables.add(row, RouteName(node, family, "", route_text(route)))
+
+
+def _anycast(route: Route) -> Anycast:
+    if route.type != "anycast":
+        return Anycast.ANYCAST_NONE
+    is_own = route.protocol == "kernel"
+    return Anycast.ANYCAST_KERNEL if is_own else Anycast.ANYCAST_LISTED
 
 
 def _row(devices: Devices, node: str, route: Route) -> list[object]:
@@ -137,7 +145,9 @@ def _row(devices: Devices, node: str, route: Route) -> list[object]:
     if family == 6 and gateway_family == 4:
         kind = RouteKind.ROUTE_UNKNOWN
     return [
-        encode.pair(route.gateway), encode.pair(route.prefsrc), device, -1, 0, 0, 0, int(kind),
-        family, SCOPES.get(route.scope, 0), 1, route.tos, route.dst.prefixlen, gateway_family, 0,
+        encode.pair(route.gateway), encode.pair(route.prefsrc), device, -1, 0, 0, 0,
+        realms.number(route.realms) if realms.is_known(route.realms) else 0, int(kind),
+        family, SCOPES.get(route.scope, 0), 1, route.tos, route.dst.prefixlen, gateway_family,
+        int(_anycast(route)),
         route.mtu, 0,
     ]  # fmt: skip

@@ -36,6 +36,7 @@ from dataplane.image.nodes import (
 )
 from dataplane.image.rules import RuleName, RuleTables, add_ruleset
 from dataplane.image.sets import SetTables, add_sets
+from dataplane.node import realms
 from dataplane.node.state import Link, NodeState
 from dataplane.reference.steps import Step
 
@@ -143,6 +144,7 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
     rules, sets = RuleTables(), SetTables()
     for name, state in nodes.items():
         rules.pools.sets = add_sets(sets, name, state.ipsets)
+        rules.pools.knows_realms = realms.are_known(state)
         rules.pools.has_ipsec = any(link.kind in IPSEC_KINDS for link in state.links)
         add_ruleset(rules, name, 4, state.iptables)
         add_ruleset(rules, name, 6, state.ip6tables)
@@ -303,7 +305,7 @@ def _node_arrays(
             sysctl(state, "net.netfilter.nf_conntrack_max", 262144, 2**32 - 1),
             timeouts(state),
             sysctl(state, "net.netfilter.nf_conntrack_buckets", 262144, 2**32 - 1),
-            accounts(state), tracks_dccp(state), 0,
+            accounts(state), tracks_dccp(state), int(any(realms.classes(state))), 0,
             *fragment_settings(state), *icmp_settings(state),
         ))  # fmt: skip
     arrays["nodes"] = _array(rows, dtypes.NODE)

@@ -8,7 +8,8 @@ becomes one row MATCH_UNKNOWN: its outcome is not known, and the walk says so.
     match_header        at the network header and the link layer's
     match_bytes         anywhere in the packet
     match_extension     at IPv6 extension headers
-    match_place         where the packet is, and whom its addresses belong to
+    match_place         where the packet is
+    match_route         how its addresses would be routed
     match_device        which bridge ports it came and leaves by
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
@@ -25,6 +26,7 @@ from dataplane.image import (
     match_memory,
     match_packet,
     match_place,
+    match_route,
     sets,
 )
 from dataplane.image.match_rows import UNKNOWN, Row, Rows
@@ -45,6 +47,7 @@ MATCHES: dict[str, Rows] = {
     **match_bytes.MATCHES,
     **match_extension.MATCHES,
     **match_place.MATCHES,
+    **match_route.MATCHES,
     **match_device.MATCHES,
     **match_conntrack.MATCHES,
     **match_memory.MATCHES,

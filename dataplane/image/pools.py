@@ -14,6 +14,7 @@ class Pools:
     memories: Memories = field(default_factory=Memories)
     node: str = ""  # whose rules become rows
     has_ipsec: bool = False  # the node has a device of IPsec's
+    knows_realms: bool = True  # those of its routes and rules are numbers
 
     # The node's sets, whose rules become rows; None = nothing is known of them.
     sets: Mapping[str, int] | None = None

@@ -13,7 +13,14 @@ HASHES = 1 << 31
 def legs(route: Route) -> list[Route]:
     """A multipath route's legs, each a route of its own."""
     return [
-        replace(route, dev=leg.dev, gateway=leg.gateway, onlink=leg.onlink, nexthops=())
+        replace(
+            route,
+            dev=leg.dev,
+            gateway=leg.gateway,
+            onlink=leg.onlink,
+            realms=leg.realms,
+            nexthops=(),
+        )
         for leg in route.nexthops
     ]
 

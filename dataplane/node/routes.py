@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
+from dataplane.node import realms
 from dataplane.node.entries import Entry, read_entries, render_entries
 from dataplane.node.state import Address, Network, NextHop, Route
 
@@ -41,6 +42,7 @@ def _route(entry: Entry, family: int) -> Route:
         linkdown="linkdown" in entry.texts("flags"),
         mtu=max((metrics.number("mtu", 0) for metrics in entry.entries("metrics")), default=0),
         nexthops=tuple(_nexthop(hop) for hop in entry.entries("nexthops") if not _is_dead(hop)),
+        realms=realms.parse(entry),
         source=entry.source,
     )
 
@@ -81,6 +83,7 @@ def _nexthop(hop: Entry) -> NextHop:
         weight=hop.number("weight", 1, most=65535),
         onlink="onlink" in hop.texts("flags"),
         linkdown="linkdown" in hop.texts("flags"),
+        realms=realms.parse(hop),
     )
 
 
@@ -103,6 +106,7 @@ def _entry(route: Route) -> dict[str, Any]:
         "metric": route.metric or None,
         "flags": _flags(route),
         "metrics": [{"mtu": route.mtu}] if route.mtu else None,
+        "flow": realms.render(route.realms),
         "pref": "medium" if version == 6 else None,
         "nexthops": [_nexthop_entry(hop, version) for hop in route.nexthops] or None,
     }
@@ -132,6 +136,7 @@ def _gateway_entry(gateway: Address | None, version: int) -> dict[str, Any]:
 def _nexthop_entry(hop: NextHop, version: int) -> dict[str, Any]:
     entry: dict[str, Any] = {
         **_gateway_entry(hop.gateway, version),
+        "flow": realms.render(hop.realms),
         "dev": hop.dev,
         "weight": hop.weight,
         "flags": _flags(hop),

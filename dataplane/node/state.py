@@ -77,6 +77,7 @@ class NextHop:
     weight: int = 1
     onlink: bool = False
     linkdown: bool = False
+    realms: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Route:
     linkdown: bool = False  # its device has no carrier
     mtu: int = 0  # 0 = its device's
     nexthops: tuple[NextHop, ...] = ()  # not empty: multipath, and dev and gateway are None
+    realms: str = ""  # TO or FROM/TO: numbers, or names that are not known here
     source: Source = field(default=NOWHERE, compare=False)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from _fastpath.reason import Reason, Verdict
 from _fastpath.trace import EventKind, StepKind
 from dataplane.node.state import Route
-from dataplane.reference import cuts, fdb, forwarding
+from dataplane.reference import cuts, fdb, forwarding, realms
 from dataplane.reference.headers import refusal
 from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, Packet
 from dataplane.reference.steps import Ended, dropped, unknown
@@ -90,6 +90,7 @@ def _redirect(path: Path, bridge: Device, packet: Packet) -> Route | None:
     if route is None or route.type != "unicast" or route.dev != bridge.name:
         _set_ether_dst(path, packet, bridge.link.mac)
         return None
+    packet.realms = realms.of_input(node, bridge.name, packet, route)
     path.route_step(node, route)
     _set_ether_dst(path, packet, path.resolve(node, bridge, route.gateway or packet.dst))
     return route

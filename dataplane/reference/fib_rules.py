@@ -32,6 +32,7 @@ class Flow(NamedTuple):
     dport: int = 0
     tos: int = 0
     is_process: bool = False  # sent by a process: nobody knows by whose
+    oif_is_wish: bool = False  # if none of the longest prefix leaves by oif, the first of it does
 
 
 class Unknown(Exception):  # noqa: N818  not an error
@@ -70,8 +71,14 @@ def flow_ports(packet: Packet) -> tuple[int, int]:
 
 
 def lookup(node: Node, flow: Flow) -> Route | None:
-    """fib_rules_lookup: the route; None if there is none.  A rule that may or may not match
-    answers everything with a route of a type that nothing knows."""
+    return lookup_by(node, flow)[0]
+
+
+def lookup_by(node: Node, flow: Flow) -> tuple[Route | None, RoutingRule | None]:
+    """fib_rules_lookup: the route, None if there is none, and the rule that answered.
+
+    A rule that may or may not match answers everything with a route of a type that nothing knows.
+    """
     rules = [rule for rule in node.rules if rule.family == flow.dst.version]
     number = 0
     while number < len(rules):
@@ -81,7 +88,7 @@ def lookup(node: Node, flow: Flow) -> Route | None:
             if not matches(node, rule, flow):
                 continue
         except Unknown:
-            return answer_route(rule, "unknown")
+            return answer_route(rule, "unknown"), rule
         if rule.action == "nop":
             continue
         if rule.action == "goto":
@@ -89,14 +96,14 @@ def lookup(node: Node, flow: Flow) -> Route | None:
             continue
         if rule.action not in ("", "to_tbl") or (rule.table is None and not rule.l3mdev):
             # -ENETUNREACH, as if there were no route
-            return None if rule.action == "unreachable" else answer_route(rule, rule.action)
+            return (None if rule.action == "unreachable" else answer_route(rule, rule.action)), rule
         route = table_lookup(node, rule.table or "", flow)
         if route is None or route.type == "throw" or _is_too_short(rule, route):
             continue
         if rule.suppress_ifgroup is not None and route.type not in ERRORS:
-            return answer_route(rule, "unknown")
-        return route
-    return None
+            return answer_route(rule, "unknown"), rule
+        return route, rule
+    return None, None
 
 
 def _target(rules: Sequence[RoutingRule], rule: RoutingRule, next_number: int) -> int:
@@ -174,6 +181,10 @@ def table_lookup(node: Node, table: str, flow: Flow) -> Route | None:
         for route in node.routes
         if route.table == table and holds(route.dst, flow.dst) and _may_take(route, flow)
     ]
+    if flow.oif_is_wish and found:  # rt6_device_match
+        longest = max(route.dst.prefixlen for route in found)
+        found = [route for route in found if route.dst.prefixlen == longest]
+        found = [route for route in found if _leaves_by(route, flow.oif)] or found
     return min(found, key=_order, default=None)
 
 
@@ -184,6 +195,12 @@ def _order(route: Route) -> tuple[int, int, int]:
 def _may_take(route: Route, flow: Flow) -> bool:
     if route.tos and route.tos != flow.tos & OLD_TOS:
         return False
-    if flow.oif is None or route.type in ERRORS:
+    if flow.oif is None or flow.oif_is_wish:
         return True
-    return flow.oif == route.dev or any(leg.dev == flow.oif for leg in route.nexthops)
+    if route.type in ERRORS and route.dst.version == 4:  # those of IPv6 lead out by the loopback
+        return True
+    return _leaves_by(route, flow.oif)
+
+
+def _leaves_by(route: Route, device: str | None) -> bool:
+    return device == route.dev or any(leg.dev == device for leg in route.nexthops)

@@ -9,7 +9,7 @@ from _fastpath.reason import Reason
 from dataplane.node.multipath import UNMODELLED
 from dataplane.node.state import Address, InterfaceAddress, Route
 from dataplane.reference.choice import Choices
-from dataplane.reference.fib_rules import Flow, flow_ports, input_flow, lookup
+from dataplane.reference.fib_rules import ERRORS, Flow, flow_ports, input_flow, lookup
 from dataplane.reference.fib_select import Unhashed, select
 from dataplane.reference.lpm import longest
 from dataplane.reference.node import Node
@@ -41,6 +41,8 @@ def address_type(node: Node, address: Address, device: str | None = None) -> str
         return "broadcast"
     route = longest((route for route in node.routes if route.table == "local"), address)
     if route is None or (device is not None and route.dev != device):
+        return "unicast"
+    if route.type in ERRORS:  # fib_table_lookup fails
         return "unicast"
     return "local" if route.type == "anycast" else route.type
 
@@ -222,34 +224,44 @@ def validate_source(
     """
     strictness = node.strictness(device)
     may_redirect = device == out and node.either_setting(device, "send_redirects", 1)
-    if not strictness and not may_redirect:
+    if not strictness and not may_redirect and not node.has_realms:
         if node.either_setting(device, "accept_local"):
             return
         if not node.has_custom_local and not node.has_custom_rules:
             if any(address.local == packet.src for address in node.state.addresses):
                 raise dropped(Reason.MARTIAN_SOURCE)
             return
-    _filter_reverse_path(node, device, packet, strictness, is_to_everybody)
+    flow = reverse_flow(node, device, packet, out, is_to_everybody)
+    _filter_reverse_path(node, device, flow, strictness)
 
 
-def _filter_reverse_path(
-    node: Node, device: str, packet: Packet, strictness: int, is_to_everybody: bool
-) -> None:
-    """__fib_validate_source.  The way back must be the way it came: RFC 3704, strict (1) or
-    loose (2); and no source may be anything but a host."""
-    has_address = any(
+def has_address(node: Node, device: str) -> bool:
+    """IPv4"""
+    return any(
         address.dev == device and address.local.version == 4 for address in node.state.addresses
     )
+
+
+def reverse_flow(
+    node: Node, device: str, packet: Packet, out: str | None, is_to_everybody: bool
+) -> Flow:
+    """With what __fib_validate_source asks for the way back."""
     sport, dport = flow_ports(packet)
-    flow = Flow(
+    return Flow(
         dst=packet.src,
         src=NONE4 if is_to_everybody else packet.dst,
+        iif=out or "",
         mark=packet.mark if node.either_setting(device, "src_valid_mark") else 0,
         protocol=packet.protocol,
         sport=dport,
         dport=sport,
         tos=packet.tos,
     )
+
+
+def _filter_reverse_path(node: Node, device: str, flow: Flow, strictness: int) -> None:
+    """__fib_validate_source.  The way back must be the way it came: RFC 3704, strict (1) or
+    loose (2); and no source may be anything but a host."""
     back = lookup(node, flow)
     kind = kind_of(back)
     if back is None or kind in REFUSALS:
@@ -261,12 +273,17 @@ def _filter_reverse_path(
     accepts_local = node.either_setting(device, "accept_local")
     if kind != "unicast" and not (kind == "local" and accepts_local):
         raise dropped(Reason.MARTIAN_SOURCE)
-    if device == back.dev or any(leg.dev == device for leg in back.nexthops):
+    if leads_to(node, back, device):
         return
-    if kind == "local" and device == node.loopback:
-        return
-    if strictness == 1 or (strictness and not has_address):
+    if strictness == 1 or (strictness and not has_address(node, device)):
         raise dropped(Reason.REVERSE_PATH)
+
+
+def leads_to(node: Node, route: Route, device: str) -> bool:
+    """fib_info_nh_uses_dev; what is this node's own has a way from the loopback, too."""
+    if device == route.dev or any(leg.dev == device for leg in route.nexthops):
+        return True
+    return kind_of(route) == "local" and device == node.loopback
 
 
 # Source addresses.

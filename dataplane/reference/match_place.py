@@ -1,12 +1,8 @@
-"""Matches that ask where the packet is, and whom its addresses belong to."""
+"""Matches that ask where the packet is, and to whom it belongs."""
 
-from dataplane.node.state import Address
-from dataplane.reference.forwarding import address_type
 from dataplane.reference.match_words import Answer, Options, Unmodelled
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
-
-IPV6_TYPES = {"UNICAST", "LOCAL", "MULTICAST"}  # UNREACHABLE and ANYCAST ask the whole table
 
 
 def _mark(place: Place, options: Options, packet: Packet) -> bool:
@@ -18,37 +14,6 @@ def _mark(place: Place, options: Options, packet: Packet) -> bool:
 def _matches_masked(text: str, mark: int) -> bool:
     value, slash, mask = text.partition("/")
     return mark & (int(mask, 0) if slash else 0xFFFFFFFF) == int(value, 0)
-
-
-def _addrtype(place: Place, options: Options, packet: Packet) -> bool:
-    """xt_addrtype.c, addrtype_mt_v1."""
-    names = {option.name for option in options}
-    device = None
-    if "--limit-iface-in" in names:
-        device = place.in_device
-    elif "--limit-iface-out" in names:
-        device = place.out_device
-    for option in options:
-        if option.name in ("--src-type", "--dst-type"):
-            address = packet.src if option.name == "--src-type" else packet.dst
-            wanted = set(option.values[0].split(","))
-            if _has_type(place, address, wanted, device) == option.negated:
-                return False
-    return True
-
-
-def _has_type(place: Place, address: Address, wanted: set[str], device: str | None) -> bool:
-    """match_type; of an IPv6 address (match_type6) all that is asked for must hold."""
-    kind = address_type(place.node, address, device).upper()
-    if place.family == 4:
-        return kind in wanted
-    if not wanted <= IPV6_TYPES:
-        raise Unmodelled
-    if "MULTICAST" in wanted and not address.is_multicast:
-        return False
-    if "UNICAST" in wanted and (address.is_multicast or address.is_unspecified):
-        return False
-    return "LOCAL" not in wanted or kind == "LOCAL"
 
 
 def _owner(place: Place, options: Options, packet: Packet) -> bool:
@@ -78,7 +43,6 @@ def _policy(place: Place, options: Options, packet: Packet) -> bool:
 
 ANSWERS: dict[str, Answer] = {
     "mark": _mark,
-    "addrtype": _addrtype,
     "owner": _owner,
     "policy": _policy,
 }

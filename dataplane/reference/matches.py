@@ -8,7 +8,8 @@ of the rule, and no further than the first that is false: `statistic` counts wha
     match_header        at the network header and the link layer's
     match_bytes         anywhere in the packet
     match_extension     at IPv6 extension headers
-    match_place         where the packet is, and whom its addresses belong to
+    match_place         where the packet is
+    match_route         how its addresses would be routed
     match_device        which bridge ports it came and leaves by
     match_conntrack     its connection
     match_memory        what the rule remembers, chance and the time
@@ -30,6 +31,7 @@ from dataplane.reference import (
     match_memory,
     match_packet,
     match_place,
+    match_route,
     sets,
 )
 from dataplane.reference.match_words import Answer, Options, Unmodelled, Where, flavour
@@ -51,6 +53,7 @@ ANSWERS: dict[str, Answer] = {
     **match_bytes.ANSWERS,
     **match_extension.ANSWERS,
     **match_place.ANSWERS,
+    **match_route.ANSWERS,
     **match_device.ANSWERS,
     **match_conntrack.ANSWERS,
     **sets.ANSWERS,

@@ -1,5 +1,6 @@
 """One node while packets cross it: its NodeState, and what packets change on it."""
 
+from dataplane.node import realms
 from dataplane.node.groups import joined
 from dataplane.node.local_routes import all_routes
 from dataplane.node.state import NodeState, Route, RoutingRule
@@ -40,6 +41,7 @@ class Node:
             for route in state.routes
         )
         self.groups = joined(state)
+        self.has_realms = any(realms.classes(state))  # fib_num_tclassid_users
         self.loopback = next(
             (link.name for link in state.links if link.link_type == "loopback"), "lo"
         )

@@ -50,6 +50,7 @@ class Packet:
         self.frame = bytearray(frame)
         self.length = max(len(frame), length or 0)
         self.mark = 0
+        self.realms = 0  # of its route: from << 16 | to
         self.connection: Connection | None = None  # conntrack's, on the node where the packet is
         self.ctinfo: CtInfo | None = None  # None: conntrack has not seen it
         # What a CT rule said of the connection to be: its zone, and the directions it holds for.
@@ -81,6 +82,7 @@ class Packet:
     def forget(self) -> None:
         """What nf_reset_ct and skb_scrub_packet clear."""
         self.connection = self.ctinfo = self.arrived_on = None
+        self.realms = 0
         self.bridge_port = self.bridge_port_out = None
         self.has_template = self.zone_is_mark = False
         self.zone, self.zone_directions = 0, frozenset()

@@ -33,6 +33,7 @@ from dataplane.reference import (
     icmp,
     neighbour,
     netfilter,
+    realms,
     tunnel,
     vxlan,
 )
@@ -212,6 +213,7 @@ class Path:
             raise answers.error(self, node, packet, ANSWERS[end.reason], end.reason)
         if end is not None:
             raise end
+        packet.realms = realms.of_input(node, device.name, packet, route)
         if route is None or forwarding.is_for_node(node, device.name, route):
             return self.local_in(device, packet)
         return self.forward(device, packet, route)
@@ -300,6 +302,7 @@ class Path:
             flow = flow or self._output_flow(packet)
             route = forwarding.route_output(node, self.choices, flow)
         self.route_step(node, route)
+        packet.realms = realms.of_output(node, flow or output_flow(packet, None), route)
         packet.has_sender, packet.arrived_on = True, None
         out = self._out_device(node.name, route)
         self.hook("OUTPUT", node, packet, out_device=out, route=route)
@@ -323,6 +326,7 @@ class Path:
         elif forwarding.address_type(node, packet.src) not in ("local", "unicast"):
             flow = flow._replace(src=forwarding.NONE4)
         self.rerouted = forwarding.route_output(node, self.choices, flow, packet)
+        packet.realms = realms.of_output(node, flow, self.rerouted)
         self.route_step(node, self.rerouted)
 
     def ip_output(self, out: Device, packet: Packet, route: Route) -> Arrival:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from _fastpath.image import AddrtypeFlag, MatchKind, RouteKind
+from _fastpath.image import AddressType, AddrtypeFlag, MatchKind
 from dataplane.image.match_rows import UNKNOWN, row
 from dataplane.image.matches import match_rows
 from dataplane.image.pools import Pools
@@ -47,15 +47,19 @@ ANY = (0, 65535)
         ("-m state --state RELATED,ESTABLISHED", [row(MatchKind.MATCH_CONNTRACK, 6, 0, 0, 1)]),
         ("-m mark --mark 0x4000/0x4000", [row(MatchKind.MATCH_MARK, 0x4000, 0x4000)]),
         ("-m mark ! --mark 0x1", [row(MatchKind.MATCH_MARK, 1, 0xFFFFFFFF, invert=1)]),
-        ("-m addrtype --dst-type LOCAL",
-         [row(MatchKind.MATCH_ADDRTYPE, 0, 1 << RouteKind.ROUTE_LOCAL, 0)]),
+        ("-m addrtype --dst-type LOCAL,ANYCAST",
+         [row(MatchKind.MATCH_ADDRTYPE, 0, AddressType.TYPE_LOCAL | AddressType.TYPE_ANYCAST, 0)]),
         ("-m addrtype ! --src-type LOCAL --limit-iface-in",
-         [row(MatchKind.MATCH_ADDRTYPE, 1 << RouteKind.ROUTE_LOCAL, 0,
+         [row(MatchKind.MATCH_ADDRTYPE, AddressType.TYPE_LOCAL, 0,
               AddrtypeFlag.ADDRTYPE_INVERT_SOURCE | AddrtypeFlag.ADDRTYPE_LIMIT_IFACE_IN)]),
         ("-m statistic --mode random --probability 0.5",
          [row(MatchKind.MATCH_STATISTIC_RANDOM, 1 << 30)]),
         ("-m owner --uid-owner 0", [row(MatchKind.MATCH_NEVER)]),
         ("-m policy --dir in --pol none", []),
+        ("-m realm ! --realm 0x50000/0xffff0000",
+         [row(MatchKind.MATCH_REALM, 0x50000, 0xFFFF0000, invert=1)]),
+        ("-m rpfilter --loose --validmark --invert",
+         [row(MatchKind.MATCH_RPFILTER, invert=1, flags=3)]),
         ("-m policy --dir in --pol ipsec --proto esp", [row(MatchKind.MATCH_NO)]),
         ("-p dccp -m dccp --sport 5 ! --dccp-types REQUEST,SYNCACK --dccp-option 9",
          [row(MatchKind.MATCH_PORTS, 5, 5, *ANY), row(MatchKind.MATCH_DCCP_TYPES, 513, invert=1),

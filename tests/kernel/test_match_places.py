@@ -82,6 +82,27 @@ def test_bridge_ports(lab: FuzzLab, family: int, calls: str) -> None:
 
 
 @pytest.mark.parametrize("family", [4, 6])
+def test_address_types(lab: FuzzLab, family: int) -> None:
+    words = [*rule_pool.ADDRESS_TYPES, *(rule_pool.ADDRESS_TYPES_IPV4 if family == 4 else [])]
+    rules = []
+    for table, chain, text in everywhere(words):
+        sides = {"PREROUTING": ["in"], "INPUT": ["in"], "FORWARD": ["in", "out"]}
+        for side in sides.get(chain, ["out"]) if "{" in text else [""]:
+            rules.append((table, chain, text.format(side=side)))
+    assert compare(Case(lab.flavour, family, rule_set(rules), {}, tuple(frames(family))), lab) == []
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_ways_back(lab: FuzzLab, family: int) -> None:
+    rules = [
+        (table, "PREROUTING", words)
+        for table in ("raw", "mangle")
+        for words in rule_pool.REVERSE_PATHS
+    ]
+    assert compare(Case(lab.flavour, family, rule_set(rules), {}, tuple(frames(family))), lab) == []
+
+
+@pytest.mark.parametrize("family", [4, 6])
 def test_ipsec_policies_of_packets_without(lab: FuzzLab, family: int) -> None:
     rules = [
         ("mangle", chain, f"-m policy --dir {way} --pol {kind}")

@@ -97,6 +97,7 @@ nexthops = st.builds(
     gateway=optional(addresses),
     weight=st.integers(1, 3),
     onlink=st.booleans(),
+    realms=st.sampled_from(("", "", "5", "3/5", "here")),
 )
 
 
@@ -120,6 +121,7 @@ def one_route(draw, family=4):
         linkdown=draw(st.booleans()),
         mtu=draw(st.sampled_from((0, 0, 1400))),
         nexthops=several,
+        realms=draw(st.sampled_from(("", "", "5", "3/5", "here"))),
     )
 
 
