@@ -175,7 +175,7 @@ cpdef enum ConnbytesMode:   # enum xt_connbytes_what
     CONNBYTES_BYTES = 1
     CONNBYTES_AVERAGE = 2
 
-cpdef enum AddressType: # bits: XT_ADDRTYPE_*
+cpdef enum AddressType:     # bits: XT_ADDRTYPE_*
     TYPE_UNSPEC = 1
     TYPE_UNICAST = 2
     TYPE_LOCAL = 4

@@ -91,8 +91,8 @@ cdef int routed_types(const walk_t* walk, addr_t address, int32_t device,
     if way.kind in (ROUTE_BLACKHOLE, ROUTE_UNREACHABLE, ROUTE_PROHIBIT):
         return YES
     types[0] = 0
-    if way.kind == ROUTE_LOCAL and not way.anycast if device < 0 else is_on_device(
-            walk, address, device):
+    if is_on_device(walk, address, device) if device >= 0 else (
+            way.kind == ROUTE_LOCAL and not way.anycast):
         types[0] |= TYPE_LOCAL
     if way.anycast == ANYCAST_KERNEL or (way.prefixlen < 127 and is_network(way, address) and addr_is_zero(
             walk.image.routes[way.leg_start].gateway if way.leg_count else way.gateway)):
