@@ -74,6 +74,12 @@ cdef inline bint is_network(const route_t* way, addr_t address) noexcept nogil:
     return (address.hi << way.prefixlen) == 0
 
 
+cdef bint is_subnet_router(const walk_t* walk, const route_t* way, addr_t address) noexcept nogil:
+    """ipv6_anycast_destination: the first address of a link (RFC 4291 2.6.1)."""
+    cdef addr_t gateway = walk.image.routes[way.leg_start].gateway if way.leg_count else way.gateway
+    return way.prefixlen < 127 and is_network(way, address) and addr_is_zero(gateway)
+
+
 cdef int routed_types(const walk_t* walk, addr_t address, int32_t device,
                       uint32_t* types) noexcept nogil:
     """match_lookup_rt6: YES, or UNDECIDED."""
@@ -94,8 +100,7 @@ cdef int routed_types(const walk_t* walk, addr_t address, int32_t device,
     if is_on_device(walk, address, device) if device >= 0 else (
             way.kind == ROUTE_LOCAL and not way.anycast):
         types[0] |= TYPE_LOCAL
-    if way.anycast == ANYCAST_KERNEL or (way.prefixlen < 127 and is_network(way, address) and addr_is_zero(
-            walk.image.routes[way.leg_start].gateway if way.leg_count else way.gateway)):
+    if way.anycast == ANYCAST_KERNEL or is_subnet_router(walk, way, address):
         types[0] |= TYPE_ANYCAST
     return YES
 
