@@ -4,6 +4,7 @@ from _fastpath.address cimport addr_compare, addr_equal, addr_in, addr_is_zero
 from _fastpath.fib_rules cimport fib_lookup, flowi_input
 from _fastpath.fib_select cimport fib_select
 from _fastpath.image cimport (
+    ROUTE_ANYCAST,
     DEVICE_LOOPBACK,
     ROUTE_BLACKHOLE,
     ROUTE_BROADCAST,
@@ -63,6 +64,8 @@ cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
     kind = image.routes[route].kind
     if kind in (ROUTE_BLACKHOLE, ROUTE_UNREACHABLE, ROUTE_PROHIBIT, ROUTE_THROW):
         return ROUTE_UNICAST    # fib_table_lookup fails
+    if family == 4 and image.routes[route].anycast:
+        return ROUTE_ANYCAST
     return kind
 
 

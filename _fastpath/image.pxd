@@ -33,6 +33,7 @@ cpdef enum RouteKind:       # RTN_*
     ROUTE_UNICAST = 1
     ROUTE_LOCAL = 2
     ROUTE_BROADCAST = 3
+    ROUTE_ANYCAST = 4       # of addresses; routes of this type are ROUTE_LOCAL
     ROUTE_MULTICAST = 5
     ROUTE_BLACKHOLE = 6
     ROUTE_UNREACHABLE = 7

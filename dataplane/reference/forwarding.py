@@ -44,7 +44,7 @@ def address_type(node: Node, address: Address, device: str | None = None) -> str
         return "unicast"
     if route.type in ERRORS:  # fib_table_lookup fails
         return "unicast"
-    return "local" if route.type == "anycast" else route.type
+    return "local" if route.type == "anycast" and address.version == 6 else route.type
 
 
 # Input.

@@ -219,14 +219,18 @@ def test_random_hangs_on_the_connection_as_it_began():
         ("224.0.0.1", "MULTICAST"),
         ("10.0.1.9", "UNICAST"),
         ("127.0.0.1", "LOCAL"),
-        ("10.7.0.1", "BLACKHOLE"),
+        ("10.7.0.1", "UNICAST"),  # a refusal has no type
+        ("10.6.0.1", "ANYCAST"),
     ],
 )
 def test_address_types(dst, kind):
-    blackhole = Route(ip_network("10.7.0.0/16"), type="blackhole", table="local")
-    kinds = ["LOCAL", "BROADCAST", "MULTICAST", "UNICAST", "BLACKHOLE"]
+    routes = (
+        Route(ip_network("10.7.0.0/16"), type="blackhole", table="local"),
+        Route(ip_network("10.6.0.0/16"), type="anycast", dev="a", table="local"),
+    )
+    kinds = ["LOCAL", "BROADCAST", "MULTICAST", "UNICAST", "BLACKHOLE", "ANYCAST"]
     rules = table("raw", *(f"PREROUTING -m addrtype --dst-type {each}" for each in kinds))
-    record = send(engine(rules, routes=(blackhole,)), 6, segment(), dst=dst)
+    record = send(engine(rules, routes=routes), 6, segment(), dst=dst)
     found = [int(rule.split()[-1]) for rule in rules_met(record) if rule.startswith("raw")]
     assert [kinds[number - 1] for number in found if number] == [kind]
 
