@@ -114,9 +114,9 @@ cdef uint32_t quoted_transport(const packet_t* packet, uint8_t* proto) noexcept 
     else:
         proto[0] = ip[6]
         at = skip_extensions(packet.frame, at + 40, packet.size, proto, &is_first)
-    # nf_ct_get_tuple: four bytes of ports, but a whole ICMP header.
+    # nf_ct_get_tuple: a whole ICMP header; of what has no ports nothing.
     return 0 if at == 0 or not is_first or (
-        at + (8 if is_icmp(proto[0]) else 4) > packet.size) else at
+        at + (8 if is_icmp(proto[0]) else 0) > packet.size) else at
 
 
 cdef bint quoted_tuple(const packet_t* packet, uint16_t node, bint has_dccp,
@@ -143,6 +143,8 @@ cdef bint quoted_tuple(const packet_t* packet, uint16_t node, bint has_dccp,
     elif tuple.proto == PROTO_GRE:
         return gre_key(packet, at, tuple)
     elif proto_has_ports(tuple.proto) and (has_dccp or tuple.proto != PROTO_DCCP):
+        if at + 4 > packet.size:
+            return False
         tuple.sport = load16(transport)
         tuple.dport = load16(transport + 2)
     return True

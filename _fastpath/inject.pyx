@@ -128,6 +128,8 @@ cdef bint quoted_ends(packet_t* packet, ends_t* ends) noexcept nogil:
     cdef const uint8_t* ip
     packet.size = min(size, ETHER_SIZE + packet.ip_length)
     at = quoted_transport(packet, &ends.proto)
+    if at and proto_has_ports(ends.proto) and at + 4 > packet.size:
+        at = 0
     packet.size = size
     if at == 0:
         return False

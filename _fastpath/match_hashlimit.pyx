@@ -35,7 +35,7 @@ from _fastpath.image cimport (
     TICKS_PER_SECOND,
 )
 from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, YES
-from _fastpath.packet cimport packet_t, proto_has_ports
+from _fastpath.packet cimport ETHER_SIZE, load16, packet_holds, packet_t, proto_has_ports
 from _fastpath.state cimport hashlimit_t, memory_t
 
 cdef enum:
@@ -77,8 +77,10 @@ cdef addr_t shortened(addr_t address, uint64_t bits, uint8_t family) noexcept no
 
 cdef int read_flow(const limits_t* table, const packet_t* packet,
                    hashlimit_t* flow) noexcept nogil:
-    """hashlimit_init_dst: what the table tells flows apart by.  YES, or UNDECIDED."""
+    """hashlimit_init_dst: what the table tells flows apart by.  YES, HOTDROP or UNDECIDED."""
     cdef uint64_t mode = setting(table, HASHLIMIT_MODE)
+    cdef uint32_t at = packet.thoff
+    cdef int held
     memset(flow, 0, sizeof(hashlimit_t))
     if mode & HASHLIMIT_SOURCE:
         flow.src = shortened(packet.src, setting(table, HASHLIMIT_SOURCE_BITS), packet.family)
@@ -87,17 +89,27 @@ cdef int read_flow(const limits_t* table, const packet_t* packet,
                              packet.family)
     if not mode & (HASHLIMIT_SOURCE_PORT | HASHLIMIT_DESTINATION_PORT):
         return YES
-    if not packet.is_first or packet.proto == PROTO_ESP or packet.proto == PROTO_AH:
-        return UNDECIDED
-    if not proto_has_ports(packet.proto):
+    if packet.family == 6 and not packet.is_first:
+        return YES                      # ipv6_skip_exthdr stops at the fragment header
+    if packet.family == 6 and is_extension(packet.proto):
+        return HOTDROP if packet.size >= ETHER_SIZE + packet.ip_length else UNDECIDED
+    if packet.proto == PROTO_AH and packet.family == 4:
+        at += 4                         # proto_ports_offset: its SPI, as ESP's below
+    elif packet.proto != PROTO_ESP and not proto_has_ports(packet.proto):
         return YES
-    if not packet.has_ports:
-        return UNDECIDED
+    held = packet_holds(packet, at, 4)
+    if held != YES:
+        return HOTDROP if held == 0 else UNDECIDED
     if mode & HASHLIMIT_SOURCE_PORT:
-        flow.sport = packet.sport
+        flow.sport = load16(packet.frame + at)
     if mode & HASHLIMIT_DESTINATION_PORT:
-        flow.dport = packet.dport
+        flow.dport = load16(packet.frame + at + 2)
     return YES
+
+
+cdef inline bint is_extension(uint8_t proto) noexcept nogil:
+    """ipv6_ext_hdr, of a header that is the last: what follows cannot be found."""
+    return proto in (0, 43, 44, 51, 59, 60)
 
 
 cdef inline uint32_t bucket_of(const limits_t* table, const hashlimit_t* flow) noexcept nogil:
@@ -226,6 +238,7 @@ cdef int hashlimit_match(walk_t* walk, const match_t* match) noexcept nogil:
     cdef limits_t table
     cdef hashlimit_t flow
     cdef hashlimit_t* entry
+    cdef int outcome
     table.memory = &walk.state.memory[match.c]
     table.entries = walk.state.hashlimit + table.memory.first
     table.words = walk.image.words + table.memory.words
@@ -234,10 +247,14 @@ cdef int hashlimit_match(walk_t* walk, const match_t* match) noexcept nogil:
     table.collected = table.now - table.now % setting(&table, HASHLIMIT_COLLECT)
     # The fields of an entry lie over each other, by what its table counts.
     if ((match.flags ^ setting(&table, HASHLIMIT_MODE))
-            & (HASHLIMIT_BYTES | HASHLIMIT_RATE_MATCH)
-            or read_flow(&table, walk.packet, &flow) != YES):
+            & (HASHLIMIT_BYTES | HASHLIMIT_RATE_MATCH)):
         table.memory.is_uncertain = 1
         return UNDECIDED
+    outcome = read_flow(&table, walk.packet, &flow)
+    if outcome == UNDECIDED:
+        table.memory.is_uncertain = 1
+    if outcome != YES:
+        return outcome
     entry = find_flow(&table, &flow)
     if entry == NULL:
         entry = new_flow(&table, &flow)

@@ -15,6 +15,7 @@ from _fastpath.packet cimport (
     CHECKSUM_WRONG,
     ETHER_SIZE,
     PROTO_DCCP,
+    PROTO_GRE,
     PROTO_ICMPV6,
     PROTO_SCTP,
     PROTO_TCP,
@@ -48,19 +49,26 @@ cdef enum:
     ICMP_REDIRECT = 5
 
 
-cdef bint quoted_view(const packet_t* packet, packet_t* view) noexcept nogil:
+cdef inline bint is_written(uint8_t proto, bint has_dccp) noexcept nogil:
+    """tcp_manip_pkt and its like write within eight bytes."""
+    if proto == PROTO_DCCP:
+        return has_dccp
+    return proto_has_ports(proto) or is_icmp(proto) or proto == PROTO_GRE
+
+
+cdef bint quoted_view(const packet_t* packet, bint has_dccp, packet_t* view) noexcept nogil:
     """The quoted packet as a packet of its own, over the same bytes."""
     cdef uint8_t proto = 0
     cdef uint32_t transport = quoted_transport(packet, &proto)
     cdef const uint8_t* ip = packet.frame + packet.l4 + 8
-    if transport == 0 or transport + 8 > packet.size:
-        return False                    # tcp_manip_pkt and its like write within eight bytes
+    if transport == 0 or (is_written(proto, has_dccp) and transport + 8 > packet.size):
+        return False
     view[0] = packet[0]
     view.frame = packet.frame + packet.l4 + 8 - ETHER_SIZE
     view.size = packet.size - (packet.l4 + 8 - ETHER_SIZE)
     view.l4 = view.thoff = transport - (packet.l4 + 8 - ETHER_SIZE)
     view.proto = proto
-    view.has_ports = proto_has_ports(view.proto)
+    view.has_ports = proto_has_ports(view.proto) and transport + 4 <= packet.size
     view.checksum = CHECKSUM_UNSEEN
     view.is_fragment = 0
     view.ip_length = <uint16_t>(view.size - ETHER_SIZE)     # as much as is quoted
@@ -142,7 +150,7 @@ cdef int nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil:
         bit ^= IPS_SRC_NAT | IPS_DST_NAT
     if not connection.status & bit:
         return 0
-    if not quoted_view(packet, &view):
+    if not quoted_view(packet, walk.image.nodes[packet.node].has_dccp != 0, &view):
         return NETFILTER_DROP
     if packet.size < ETHER_SIZE + packet.ip_length:
         return CAPTURE_CUT              # its checksum could not be computed anew

@@ -76,7 +76,7 @@ def quoted_packet(packet: Packet) -> Packet | None:
     if len(inside) < fixed or inside[0] >> 4 != packet.family:
         return None
     quoted = Packet(bytes(packet.frame[:ETHER_SIZE]) + inside)
-    needed = 8 if quoted.is_icmp else 4  # nf_ct_get_tuple: no more than the ports
+    needed = 8 if quoted.is_icmp else 0  # nf_ct_get_tuple: of what has no ports nothing
     if quoted.transport.offset + needed > len(quoted.frame) or not quoted.is_first:
         return None
     quoted.is_quoted = True

@@ -110,4 +110,6 @@ def _type(packet: Packet) -> int:
 def quoted_ends(error: Packet) -> Ends | None:
     """The ends of the packet that an ICMP error quotes; None if it quotes too little."""
     quoted = quoted_packet(error)
-    return ends_of(quoted) if quoted else None
+    if quoted is None or (quoted.protocol in WITH_PORTS and not quoted.has_transport):
+        return None
+    return ends_of(quoted)

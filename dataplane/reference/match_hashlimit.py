@@ -13,7 +13,7 @@ from dataplane.node.state import Address
 from dataplane.reference.match_words import Options, Unmodelled, Where, by_name, tick
 from dataplane.reference.memory import Flow, FlowKey, HashlimitTable
 from dataplane.reference.node import Node
-from dataplane.reference.packet import WITH_PORTS, Packet
+from dataplane.reference.packet import ETHER_SIZE, EXTENSIONS, WITH_PORTS, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped
 
@@ -29,7 +29,7 @@ KNOWN = tuple(
         "htable-gcinterval", "srcmask", "dstmask", "rate-match", "rate-interval",
     )
 )  # fmt: skip
-ESP, AH = 50, 51
+ESP, AH, NO_NEXT = 50, 51, 59
 
 
 def answer(place: Place, where: Where, options: Options, packet: Packet) -> bool:
@@ -78,14 +78,27 @@ def _key(table: HashlimitTable, packet: Packet) -> FlowKey:
     dst = _network(packet.dst, table.prefixes[1]) if "dstip" in table.modes else None
     if not table.modes & {"srcport", "dstport"}:
         return src, dst, 0, 0
-    if not packet.is_first or packet.protocol in (ESP, AH):
+    sport, dport = _ports(packet)
+    sport = sport if "srcport" in table.modes else 0
+    return src, dst, sport, dport if "dstport" in table.modes else 0
+
+
+def _ports(packet: Packet) -> tuple[int, int]:
+    """Four bytes where proto_ports_offset says, fragment or not: the SPI of AH and ESP too."""
+    if packet.family == 6 and not packet.is_first:
+        return 0, 0  # ipv6_skip_exthdr stops at the fragment header
+    is_unfollowed = packet.family == 6 and packet.protocol in (*EXTENSIONS, NO_NEXT)
+    if packet.protocol not in WITH_PORTS and packet.protocol not in (ESP, AH) and not is_unfollowed:
+        return 0, 0
+    at = packet.transport.offset + (4 if packet.protocol == AH else 0)
+    end = ETHER_SIZE + packet.ip_length
+    if is_unfollowed and not packet.is_whole:
         raise Unmodelled
-    if packet.protocol not in WITH_PORTS:
-        return src, dst, 0, 0
-    if not packet.has_transport:
+    if is_unfollowed or at + 4 > end:
+        raise dropped(Reason.NETFILTER_DROP)
+    if at + 4 > len(packet.frame):
         raise Unmodelled
-    sport = packet.sport if "srcport" in table.modes else 0
-    return src, dst, sport, packet.dport if "dstport" in table.modes else 0
+    return packet.word(at), packet.word(at + 2)
 
 
 def _network(address: Address, prefix: int) -> Address:

@@ -7,7 +7,7 @@ from dataplane.reference.conntrack_table import Connection, Status
 from dataplane.reference.conntrack_tuple import quoted_packet
 from dataplane.reference.nat import applies, edit, rewrite
 from dataplane.reference.nat_tuple import inverse
-from dataplane.reference.packet import ICMPV6, Packet
+from dataplane.reference.packet import DCCP, GRE, ICMPV6, WITH_PORTS, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
 
@@ -29,8 +29,8 @@ def translate_error(place: Place, packet: Packet, manip: int) -> None:
         return
     other = connection.tuples[1 - direction]
     quoted = quoted_packet(packet)
-    if quoted is None or len(quoted.payload) < 8:
-        raise dropped(Reason.NETFILTER_DROP)  # tcp_manip_pkt and its like write within eight bytes
+    if quoted is None or (_is_written(place, quoted) and len(quoted.payload) < 8):
+        raise dropped(Reason.NETFILTER_DROP)
     if not packet.is_whole:  # its checksum could not be computed anew
         raise unknown(Reason.CAPTURE_CUT)
     edit(quoted, other, 1 - manip)
@@ -38,6 +38,13 @@ def translate_error(place: Place, packet: Packet, manip: int) -> None:
     packet.frame[start : start + len(quoted.ip)] = quoted.ip
     _finish(packet)
     rewrite(place, packet, inverse(other), manip, is_changed=True)
+
+
+def _is_written(place: Place, quoted: Packet) -> bool:
+    """tcp_manip_pkt and its like write within eight bytes."""
+    if quoted.protocol == DCCP:
+        return place.node.tracks_dccp
+    return quoted.protocol in WITH_PORTS or quoted.is_icmp or quoted.protocol == GRE
 
 
 def _is_redirect(packet: Packet) -> bool:
