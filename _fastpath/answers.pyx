@@ -6,9 +6,9 @@ from _fastpath.conntrack_tcp cimport tcp_set_closing
 from _fastpath.fib_rules cimport flowi_t, flowi_to
 from _fastpath.forwarding cimport (
     address_kind,
-    device_address,
+    output_device,
+    route_mtu,
     route_output,
-    source_address,
 )
 from _fastpath.icmp cimport (
     arp_reply_build,
@@ -19,6 +19,7 @@ from _fastpath.icmp cimport (
     reset_may_answer,
 )
 from _fastpath.image cimport REJECT_TCP_RESET, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_MULTICAST
+from _fastpath.ip_options cimport echo_t, options_build, options_echo
 from _fastpath.packet cimport (
     PROTO_ICMP,
     PROTO_ICMPV6,
@@ -29,6 +30,7 @@ from _fastpath.packet cimport (
     store48,
 )
 from _fastpath.reason cimport NO_ROUTE, ROUTE_PROHIBIT, ROUTE_UNREACHABLE
+from _fastpath.source_address cimport select_address, select_address6, source_address
 from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY, PENDING_MAX, connection_t
 from _fastpath.trace cimport (
     EVENT_IP_ID,
@@ -42,6 +44,8 @@ from _fastpath.walk cimport answered, drop
 
 cdef enum:
     TOS_ERROR = 0xC0            # IPTOS_PREC_INTERNETCONTROL
+    SCOPE_LINK = 253
+    IPV4_ERROR_MAX = 576        # RFC 1812 4.3.2.3; icmp.c, __icmp_send: room
     DUMMY_ADDRESS = 0xC0000008u     # INADDR_DUMMY: RFC 7600
 
 
@@ -109,58 +113,87 @@ cdef uint32_t fragment_id(walk_t* walk) noexcept nogil:
 cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
                      uint32_t detail) noexcept nogil:
     """icmp_send: an error about walk.packet goes back to its source, if one may."""
-    cdef packet_t* packet = walk.packet
+    cdef const packet_t* packet = walk.packet
     cdef packet_t* made
-    cdef addr_t src = packet.dst
+    cdef addr_t src = addr_t(0, 0)
     cdef uint8_t kind_of_dst
+    cdef uint32_t room = 0
     cdef int32_t back = -1
-    cdef flowi_t flow
+    cdef echo_t echo
     if not icmp_may_answer(packet):
         return False
     kind_of_dst = address_kind(walk.image, packet.node, packet.family, packet.dst, -1)
     if kind_of_dst == ROUTE_BROADCAST or kind_of_dst == ROUTE_MULTICAST:
         return False
-    flow = error_flow(walk, type, code)
-    if kind_of_dst == ROUTE_LOCAL:
-        flow.src = packet.dst
-    if route_output(walk.image, walk.state, &flow, packet, &back):
+    if not options_echo(walk.image, packet, &echo):
         return False
-    if kind_of_dst != ROUTE_LOCAL and not error_source(walk, back, &src):
+    if not way_back(walk, type, code, kind_of_dst, &echo, &back, &src):
+        return False
+    if packet.family == 4 and not room_for_quote(walk, back, echo.size, &room):
         return False
     made = spawn(walk)
     if made == NULL:
         return False
+    options_build(&echo, src, packet.src, walk.now_ns)
     icmp_build(made, packet, src, type, code, detail,
                walk.image.nodes[packet.node].default_ttl,
-               ip_id(walk) if packet.family == 4 else 0)
+               ip_id(walk) if packet.family == 4 else 0, room, &echo)
     launch(walk, made, kind)
     made.route = back
     made.is_routed = 1
     return True
 
 
-cdef flowi_t error_flow(const walk_t* walk, uint8_t type, uint8_t code) noexcept nogil:
-    """icmp_route_lookup, icmp6_send: what the way back is asked with."""
+cdef bint room_for_quote(const walk_t* walk, int32_t back, uint32_t options,
+                         uint32_t* room) noexcept nogil:
+    cdef uint32_t most = route_mtu(walk.image, &walk.image.routes[back], output_device(
+        walk.image, walk.packet.node, back))
+    room[0] = min(most, <uint32_t>IPV4_ERROR_MAX)
+    if room[0] <= 20 + options + 8 + 20:
+        return False
+    room[0] -= 20 + options + 8
+    return True
+
+
+cdef bint way_back(walk_t* walk, uint8_t type, uint8_t code, uint8_t kind_of_dst,
+                   const echo_t* echo, int32_t* back, addr_t* src) noexcept nogil:
+    """icmp_route_lookup, icmp6_send: the route of an error and its source, which is the address
+    that was asked for, if it is this node's."""
     cdef const packet_t* packet = walk.packet
-    cdef flowi_t flow = flowi_to(walk.image, packet.node, packet.family, packet.src)
+    cdef addr_t dst = packet.src if addr_is_zero(echo.first_hop) else echo.first_hop
+    cdef flowi_t flow = error_flow(walk, dst, type, code)
+    if kind_of_dst == ROUTE_LOCAL:
+        flow.src = packet.dst
+    elif packet.family == 4 and packet.entered_by >= 0 and (
+            walk.image.nodes[packet.node].icmp_inbound):
+        select_address(walk.image, packet.in_device, packet.src, SCOPE_LINK, &flow.src)
+    if route_output(walk.image, walk.state, &flow, packet, back):
+        return False
+    src[0] = flow.src
+    return not addr_is_zero(src[0]) or error_source(walk, dst, back[0], src)
+
+
+cdef flowi_t error_flow(const walk_t* walk, addr_t dst, uint8_t type,
+                        uint8_t code) noexcept nogil:
+    """What the way back is asked with."""
+    cdef const packet_t* packet = walk.packet
+    cdef flowi_t flow = flowi_to(walk.image, packet.node, packet.family, dst)
     flow.proto = PROTO_ICMP if packet.family == 4 else PROTO_ICMPV6
     flow.dport = <uint16_t>(type << 8) | code      # fl4_icmp_type shares the port's place
     if packet.family == 4:
         flow.tos = packet.tos | TOS_ERROR
+    elif packet.src.hi >> 54 == 0x3FA and packet.entered_by >= 0:
+        flow.oif = packet.in_device
     return flow
 
 
-cdef bint error_source(const walk_t* walk, int32_t back, addr_t* src) noexcept nogil:
+cdef bint error_source(const walk_t* walk, addr_t dst, int32_t back, addr_t* src) noexcept nogil:
     """The address that an error comes from, when not the one that was asked for."""
     cdef const packet_t* packet = walk.packet
-    if packet.family == 6 and walk.image.routes[back].kind == ROUTE_LOCAL:
-        src[0] = packet.src             # ipv6_dev_get_saddr: the very address that is asked about
-        return True
     if packet.family == 6 and packet.entered_by >= 0 and addr_is_zero(
             walk.image.routes[back].prefsrc):
-        if device_address(walk.image, packet.in_device, 6, packet.src, src):
-            return True
-    if source_address(walk.image, back, packet.src, src):
+        return select_address6(walk.image, packet.node, packet.in_device, dst, src)
+    if source_address(walk.image, packet.node, back, dst, src):
         return True
     if packet.family == 4:
         src[0] = addr_t(0, DUMMY_ADDRESS)

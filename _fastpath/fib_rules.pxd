@@ -12,6 +12,7 @@ cdef struct flowi_t:
     int32_t node
     int32_t iif             # device; the loopback for what the node itself sends
     int32_t oif             # device that the route must leave by; -1 = any
+    int32_t link            # device on whose link the destination is; -1 = any
     uint16_t sport, dport
     uint8_t family
     uint8_t proto

@@ -61,7 +61,7 @@ cdef flowi_t flowi_to(const image_t* image, int32_t node, uint8_t family,
     flow.node = node
     flow.family = family
     flow.iif = image.nodes[node].loopback
-    flow.oif = -1
+    flow.oif = flow.link = -1
     return flow
 
 
@@ -74,6 +74,8 @@ cdef flowi_t flowi_input(const image_t* image, const packet_t* packet,
     flow.iif = device
     flow.proto = packet.proto
     flow.tos = packet.tos
+    if packet.family == 6 and packet.dst.hi >> 54 == 0x3FA:
+        flow.link = device              # rt6_need_strict
     read_ports(&flow, packet)
     return flow
 
@@ -154,6 +156,8 @@ cdef inline bint fits(const image_t* image, const route_t* way,
     """fib_table_lookup, rt6_score_route: a route of its prefix that the flow may take.  Refusals
     of IPv6 lead out by the loopback."""
     if way.tos and way.tos != flow.tos & TOS_BITS:
+        return False
+    if flow.link >= 0 and not leaves_by(image, way, flow.link):
         return False
     if flow.oif < 0 or leaves_by(image, way, flow.oif):
         return True

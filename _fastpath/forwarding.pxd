@@ -27,16 +27,6 @@ cdef int32_t output_device(const image_t* image, int32_t node, int32_t route) no
 cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
                           addr_t address, int32_t device) noexcept nogil
 
-# Source address for packets that leave by `device` towards `next_hop` (inet_select_addr).
-cdef bint select_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
-                         addr_t* address) noexcept nogil
-# The device's own alone.
-cdef bint device_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
-                         addr_t* address) noexcept nogil
-# The same, with the route's preferred source first.
-cdef bint source_address(const image_t* image, int32_t route, addr_t destination,
-                         addr_t* address) noexcept nogil
-
 # With what __fib_validate_source asks for the way back.  `out_device`: by which it would be
 # forwarded; -1 = it is not.
 cdef flowi_t reverse_flow(const image_t* image, const packet_t* packet, int32_t device,

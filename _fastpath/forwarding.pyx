@@ -1,6 +1,6 @@
 """Where an IP packet goes.  Specified by dataplane.reference.forwarding."""
 
-from _fastpath.address cimport addr_compare, addr_equal, addr_in, addr_is_zero
+from _fastpath.address cimport addr_compare, addr_equal
 from _fastpath.fib_rules cimport fib_lookup, flowi_input
 from _fastpath.fib_select cimport fib_select
 from _fastpath.image cimport (
@@ -15,7 +15,6 @@ from _fastpath.image cimport (
     ROUTE_UNICAST,
     ROUTE_UNKNOWN,
     ROUTE_UNREACHABLE,
-    address_t,
     device_t,
     group_t,
 )
@@ -326,73 +325,6 @@ cdef int route_output(const image_t* image, state_t* state, const flowi_t* flow,
     if reason:
         return reason
     return ROUTE_UNMODELLED if output_device(image, flow.node, route[0]) < 0 else 0
-
-
-# ------------------------------------------------------------------------ source addresses
-
-
-cdef bint device_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
-                         addr_t* address) noexcept nogil:
-    cdef const device_t* dev = &image.devices[device]
-    cdef const address_t* own
-    cdef bint found = False
-    cdef uint32_t i
-    for i in range(dev.address_start, dev.address_start + dev.address_count):
-        own = &image.addresses[i]
-        if own.family != family or own.secondary or own.scope:
-            continue
-        if not addr_is_zero(next_hop) and addr_in(
-                next_hop, addr_t(own.address.hi & own.mask.hi, own.address.lo & own.mask.lo),
-                own.mask):
-            address[0] = own.address
-            return True
-        if not found:
-            address[0] = own.address
-            found = True
-    return found
-
-
-cdef bint select_address(const image_t* image, int32_t device, uint8_t family, addr_t next_hop,
-                         addr_t* address) noexcept nogil:
-    # devinet.c, inet_select_addr, scope universe: the first primary address whose subnet holds
-    # the next hop, else the first, else the first of another device.  (IPv6 has a longer story,
-    # RFC 6724; here it is treated alike.)
-    return (device_address(image, device, family, next_hop, address)
-            or any_address(image, image.devices[device].node, family, address))
-
-
-cdef bint source_address(const image_t* image, int32_t route, addr_t destination,
-                         addr_t* address) noexcept nogil:
-    cdef const route_t* way = &image.routes[route]
-    if not addr_is_zero(way.prefsrc):
-        address[0] = way.prefsrc
-        return True
-    if way.kind == ROUTE_LOCAL:
-        address[0] = destination
-        return True
-    if way.device < 0:
-        return False
-    if way.family == 4:         # fib_info_update_nhc_saddr: near the gateway, or just the first
-        return select_address(image, way.device, 4, addr_t(0, 0) if way.gateway_family == 6
-                              else way.gateway, address)
-    return select_address(image, way.device, way.family,
-                          destination if addr_is_zero(way.gateway) else way.gateway, address)
-
-
-cdef bint any_address(const image_t* image, int32_t node, uint8_t family,
-                      addr_t* address) noexcept nogil:
-    """inet_select_addr's last resort: the node's first global address on any device."""
-    cdef const node_t* here = &image.nodes[node]
-    cdef uint32_t device, i
-    cdef const address_t* own
-    for device in range(here.device_start, here.device_start + here.device_count):
-        for i in range(image.devices[device].address_start,
-                       image.devices[device].address_start + image.devices[device].address_count):
-            own = &image.addresses[i]
-            if own.family == family and not own.secondary and own.scope == 0:
-                address[0] = own.address
-                return True
-    return False
 
 
 # ----------------------------------------------------------------------- hosts and wires

@@ -2,6 +2,7 @@
 
 from libc.string cimport memcpy, memset
 
+from _fastpath.address cimport addr_is_zero
 from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_fold, checksum_pseudo
 from _fastpath.packet cimport (
     CHECKSUM_WRONG,
@@ -31,7 +32,6 @@ from _fastpath.packet cimport (
 )
 
 cdef enum:
-    IPV4_ERROR_MAX = 576        # RFC 1812 4.3.2.3; icmp.c, __icmp_send: room
     IPV6_ERROR_MAX = 1280       # RFC 4443 2.4 (c)
     TOS_ERROR = 0xC0            # IPTOS_PREC_INTERNETCONTROL
     TOS_MASK = 0x1E             # RT_TOS: the old TOS bits, not the precedence
@@ -105,18 +105,30 @@ cdef bint icmp_may_answer(const packet_t* packet) noexcept nogil:
     return type >= 128 if has_type else packet.is_fragment
 
 
+cdef void write_options(packet_t* packet, const echo_t* echo) noexcept nogil:
+    cdef uint8_t* ip = packet.frame + ETHER_SIZE
+    if echo.size == 0:
+        return
+    ip[0] = <uint8_t>(0x45 + (echo.size >> 2))
+    memcpy(ip + 20, echo.data, echo.size)
+    store16(ip + 10, 0)
+    store16(ip + 10, checksum_finish(checksum_add(0, ip, 20 + echo.size)))
+
+
 cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_t type,
-                     uint8_t code, uint32_t detail, uint8_t ttl, uint16_t id) noexcept nogil:
-    cdef uint32_t header = 20 if about.family == 4 else 40
-    cdef uint32_t limit = IPV4_ERROR_MAX if about.family == 4 else IPV6_ERROR_MAX
-    cdef uint32_t quoted = min(about.size - ETHER_SIZE, limit - header - 8)
+                     uint8_t code, uint32_t detail, uint8_t ttl, uint16_t id, uint32_t room,
+                     const echo_t* echo) noexcept nogil:
+    cdef uint32_t header = 20 + echo.size if about.family == 4 else 40
+    cdef uint32_t limit = room if about.family == 4 else IPV6_ERROR_MAX - 48
+    cdef uint32_t quoted = min(about.size - ETHER_SIZE, limit)
     cdef uint32_t at = ETHER_SIZE + header
     cdef uint64_t sum = 0
     cdef uint8_t* icmp
     begin(packet, at + 8 + quoted)
     if about.family == 4:
-        write_ipv4(packet, src, about.src, PROTO_ICMP, TOS_ERROR | (about.tos & TOS_MASK), ttl,
-                   id, 0)
+        write_ipv4(packet, src, about.src if addr_is_zero(echo.first_hop) else echo.first_hop,
+                   PROTO_ICMP, TOS_ERROR | (about.tos & TOS_MASK), ttl, id, 0)
+        write_options(packet, echo)
     else:
         write_ipv6(packet, src, about.src, PROTO_ICMPV6, ttl)
         sum = checksum_pseudo(src, about.src, PROTO_ICMPV6, 8 + quoted)

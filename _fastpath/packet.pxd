@@ -39,6 +39,20 @@ cpdef enum TcpFlag:
     TCP_PSH = 8
     TCP_ACK = 16
 
+cpdef enum OptionFlag:      # of ip_options_t
+    OPTIONS_CHANGED = 1             # is_changed: the header's checksum is not right any more
+    OPTIONS_WANT_ADDRESS = 2        # rr_needaddr
+    OPTIONS_WANT_STAMP_ADDRESS = 4  # ts_needaddr
+    OPTIONS_WANT_TIME = 8           # ts_needtime
+    OPTIONS_HIT = 16                # srr_is_hit
+
+# struct ip_options: where they are, from the IP header's first byte; 0 = nowhere.
+cdef struct ip_options_t:
+    addr_t next_hop         # of a source route that led to this node
+    uint8_t record_at, stamp_at, source_at, cipso_at
+    uint8_t flags           # OptionFlag
+    uint8_t padding[3]
+
 cdef struct packet_t:
     uint8_t* buffer         # BUFFER_SIZE bytes
     uint8_t* frame          # first byte of the Ethernet header, inside buffer
@@ -97,6 +111,7 @@ cdef struct packet_t:
     uint8_t generated       # Generated, of a pending packet
     uint8_t is_routed       # a pending packet whose route is known
     uint8_t send_raw        # a pending packet that leaves by out_device as it stands
+    ip_options_t options    # as they were read where it came in
     uint16_t refusal        # Reason why its IP header is refused; 0 = it is sound
 
 # RFC 8200 section 4: hop-by-hop 0, routing 43, fragment 44, AH 51, destination options 60.

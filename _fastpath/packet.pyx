@@ -525,6 +525,7 @@ cdef void packet_scrub(packet_t* packet) noexcept nogil:
     packet.prerouting_done = 0
     packet.ignore_df = packet.is_listed = packet.fragment_df = 0
     packet.fragment_max = 0
+    memset(&packet.options, 0, sizeof(ip_options_t))
     packet.bridge_port = packet.bridge_port_out = packet.must_leave_by = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
 

@@ -21,9 +21,10 @@ action until it ends, so neither tunnels nor nodes make the stack deeper.  What 
 bridge stands in bridge.pyx, at a tunnel in tunnel.pyx, at a hook in hooks.pyx.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t, uint8_t
+from libc.string cimport memset
 
-from _fastpath.address cimport addr_equal, addr_is_zero
+from _fastpath.address cimport addr_equal, addr_is_zero, addr_t
 from _fastpath.answers cimport arp_answer, icmp_error, not_routed
 from _fastpath.bridge cimport bridge_input, bridge_output, bridge_push
 from _fastpath.conntrack cimport conntrack_drop
@@ -52,9 +53,17 @@ from _fastpath.image cimport (
     HOOK_PREROUTING,
     ROUTE_BROADCAST,
     ROUTE_LOCAL,
+    ROUTE_UNICAST,
     device_t,
     host_t,
     route_t,
+)
+from _fastpath.ip_options cimport (
+    options_forward,
+    options_hop,
+    options_read,
+    options_set_dst,
+    options_strict,
 )
 from _fastpath.neighbour cimport neighbour_mac, neighbour_see
 from _fastpath.packet cimport (
@@ -62,8 +71,11 @@ from _fastpath.packet cimport (
     ETHER_IPV4,
     ETHER_IPV6,
     ETHER_SIZE,
+    OPTIONS_CHANGED,
+    OPTIONS_HIT,
     PROTO_TCP,
     ether_dst,
+    ip_options_t,
     is_group_mac,
     packet_parse,
     packet_pull,
@@ -79,6 +91,7 @@ from _fastpath.reason cimport (
     DEVICE_DOWN,
     DROPPED,
     FORWARDED,
+    FORWARDING_DISABLED,
     FRAGMENTATION_NEEDED,
     FRAME_TOO_SHORT,
     GROUP_ADDRESS,
@@ -87,7 +100,12 @@ from _fastpath.reason cimport (
     IP_HEADER_INVALID,
     LEFT_BY_DEVICE,
     LOCAL_PROCESS,
+    NO_ROUTE,
     OTHER_HOST,
+    ROUTE_BLACKHOLE,
+    ROUTE_PROHIBIT,
+    ROUTE_UNREACHABLE,
+    SOURCE_ROUTED,
     SOURCE_SCOPE,
     TRACE_FULL,
     TTL_EXPIRED,
@@ -98,6 +116,7 @@ from _fastpath.state cimport USER_LOCAL
 from _fastpath.realms cimport input_realms, output_realms
 from _fastpath.trace cimport (
     EVENT_TTL,
+    GENERATED_ICMP_PARAMETER_PROBLEM,
     GENERATED_ICMP_TIME_EXCEEDED,
     GENERATED_ICMP_TOO_BIG,
     GENERATED_ICMP_UNREACHABLE,
@@ -154,6 +173,7 @@ cdef int receive(walk_t* walk) noexcept nogil:
     if packet.is_looped and packet.family:
         packet.is_looped = packet.is_local = 0
         packet.fragment_max = packet.fragment_df = 0    # ip_rcv_core: IPCB is cleared
+        memset(&packet.options, 0, sizeof(ip_options_t))
         packet.in_device, packet.out_device = device, -1
         return END if hooks(walk, HOOK_PREROUTING) == END else local_in(walk, device)
     packet.entered_by = device
@@ -260,6 +280,7 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
     if packet.family == 6 and dev.kind != DEVICE_LOOPBACK and is_unheard_of(packet):
         return drop(walk, IP_HEADER_INVALID)
     packet_trim(packet)
+    memset(&packet.options, 0, sizeof(ip_options_t))
     if not packet.prerouting_done:
         packet.in_device, packet.out_device = device, -1
         if hooks(walk, HOOK_PREROUTING) == END:
@@ -270,6 +291,10 @@ cdef int ip_input(walk_t* walk, int32_t device) noexcept nogil:
     reason = route_input(walk.image, walk.state, packet, device, &route)
     if route >= 0:
         trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
+    if packet.family == 4 and packet.frame[ETHER_SIZE] & 15 > 5 and (
+            reason == 0 or is_unrouted(reason)):
+        if options_input(walk, device, &reason, &route) == END:
+            return END
     if reason:
         return not_routed(walk, <uint16_t>reason)
     packet.realms = input_realms(walk.image, packet, device, route)
@@ -285,6 +310,72 @@ cdef inline bint is_multicast(const packet_t* packet) noexcept nogil:
     if packet.family == 4:
         return packet.dst.lo >> 28 == 0xE
     return packet.dst.hi >> 56 == 0xFF
+
+
+cdef inline bint is_unrouted(int reason) noexcept nogil:
+    """What ip_error is for: no martians."""
+    return reason in (NO_ROUTE, ROUTE_UNREACHABLE, ROUTE_PROHIBIT, ROUTE_BLACKHOLE,
+                      FORWARDING_DISABLED)
+
+
+cdef int options_input(walk_t* walk, int32_t device, int* reason,
+                       int32_t* route) noexcept nogil:
+    """ip_rcv_options: the options are read, and a source route may lead elsewhere."""
+    cdef packet_t* packet = walk.packet
+    cdef uint32_t wrong
+    if reason[0]:
+        wrong = options_read(walk.image, packet, device, -1, walk.now_ns)
+    else:
+        wrong = options_read(walk.image, packet, device, route[0], walk.now_ns)
+    if wrong:
+        return parameter_problem(walk, wrong, IP_HEADER_INVALID)
+    if not packet.options.source_at:
+        return GO_ON
+    if not walk.image.devices[device].source_route or reason[0] or route[0] < 0:
+        return drop(walk, SOURCE_ROUTED)
+    return follow_source_route(walk, device, route)
+
+
+cdef int parameter_problem(walk_t* walk, uint32_t at, uint16_t reason) noexcept nogil:
+    return answered(walk, icmp_error(
+        walk, GENERATED_ICMP_PARAMETER_PROBLEM, 12, 0, at << 24), reason)
+
+
+cdef int follow_source_route(walk_t* walk, int32_t device, int32_t* route) noexcept nogil:
+    """ip_options_rcv_srr"""
+    cdef packet_t* packet = walk.packet
+    cdef uint8_t kind = walk.image.routes[route[0]].kind
+    cdef int32_t found = -1
+    cdef uint32_t at = 0
+    cdef addr_t before, hop
+    cdef int reason, left
+    if walk.image.devices[device].is_ether and is_group_mac(ether_dst(packet)):
+        return drop(walk, SOURCE_ROUTED)
+    if kind == ROUTE_UNICAST:
+        return parameter_problem(walk, 16, SOURCE_ROUTED) if options_strict(packet) else GO_ON
+    if kind != ROUTE_LOCAL:
+        return drop(walk, SOURCE_ROUTED)
+    left = options_hop(packet, &at, &hop)
+    while left == 1:
+        before = packet.dst
+        options_set_dst(packet, hop)
+        reason = route_input(walk.image, walk.state, packet, device, &found)
+        if reason or found < 0 or walk.image.routes[found].kind not in (
+                ROUTE_UNICAST, ROUTE_LOCAL):
+            options_set_dst(packet, before)
+            return drop(walk, SOURCE_ROUTED)
+        packet.options.flags |= OPTIONS_CHANGED
+        if walk.image.routes[found].kind == ROUTE_UNICAST:
+            options_set_dst(packet, before)         # it changes where the packet leaves
+            packet.options.next_hop = hop
+            packet.options.flags |= OPTIONS_HIT
+            route[0] = found
+            trace_step(walk.trace, STEP_ROUTE, <uint32_t>found)
+            return GO_ON
+        left = options_hop(packet, &at, &hop)
+    if left == 2:
+        return parameter_problem(walk, packet.options.source_at + 2, SOURCE_ROUTED)
+    return GO_ON
 
 
 cdef bint exceeds(const packet_t* packet, uint32_t mtu) noexcept nogil:
@@ -324,6 +415,9 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     if packet.ttl <= 1:
         return answered(walk, icmp_error(
             walk, GENERATED_ICMP_TIME_EXCEEDED, 3 if is_ipv6 else 11, 0, 0), TTL_EXPIRED)
+    if not is_ipv6 and options_strict(packet) and not addr_is_zero(way.gateway):
+        return answered(walk, icmp_error(
+            walk, GENERATED_ICMP_UNREACHABLE, 3, 5, 0), SOURCE_ROUTED)
     if (packet.proto == PROTO_TCP and packet.ip_length > walk.image.devices[device].mtu
             and not packet.ignore_df):
         # Longer than the device it came by takes: it was never one frame.  The capture shows
@@ -340,6 +434,8 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     packet.in_device, packet.out_device = device, way.device
     if hooks(walk, HOOK_FORWARD) == END:
         return END
+    if not is_ipv6 and packet.frame[ETHER_SIZE] & 15 > 5:
+        options_forward(walk.image, packet, device, route)
     if hooks(walk, HOOK_POSTROUTING) == END:
         return END
     return ip_output(walk)

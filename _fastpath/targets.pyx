@@ -3,7 +3,6 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from _fastpath.address cimport addr_t
-from _fastpath.forwarding cimport select_address
 from _fastpath.image cimport (
     HOOK_INPUT,
     HOOK_POSTROUTING,
@@ -42,6 +41,7 @@ from _fastpath.reason cimport (
 )
 from _fastpath.sets cimport set_target
 from _fastpath.state cimport CT_UNTRACKED
+from _fastpath.source_address cimport first_address, select_address, select_address6
 from _fastpath.target_edit cimport edit
 from _fastpath.target_hash cimport set_hash_mark
 from _fastpath.trace cimport EVENT_MARK, trace_value
@@ -64,20 +64,26 @@ cdef int translate(walk_t* walk, const rule_t* rule, const target_t* target) noe
     if rule.kind == TARGET_NETMAP:
         return map_network(walk, target)
     if rule.kind == TARGET_MASQUERADE:
-        if packet.out_device < 0 or not select_address(
-                walk.image, packet.out_device, packet.family, next_hop_of(walk), &address):
+        if packet.out_device < 0 or not masquerade_address(walk, &address):
             walk.reason = NAT_NO_ADDRESS
             return WALK_DROP
     elif packet.in_device < 0:
         # REDIRECT at OUTPUT: to the loopback address.
         address = addr_t(0, 0x7F000001) if packet.family == 4 else addr_t(0, 1)
-    elif not select_address(walk.image, packet.in_device, packet.family, addr_t(0, 0), &address):
+    elif not first_address(walk.image, packet.in_device, packet.family, &address):
         walk.reason = NAT_NO_ADDRESS
         return WALK_DROP
     own.address_min = own.address_max = address
     own.flags |= RANGE_MAP_IPS
     nat_setup(walk, &own, MANIP_SRC if rule.kind == TARGET_MASQUERADE else MANIP_DST)
     return WALK_ACCEPT
+
+
+cdef bint masquerade_address(const walk_t* walk, addr_t* address) noexcept nogil:
+    cdef const packet_t* packet = walk.packet
+    if packet.family == 6:
+        return select_address6(walk.image, packet.node, packet.out_device, packet.dst, address)
+    return select_address(walk.image, packet.out_device, next_hop_of(walk), 0, address)
 
 
 cdef int map_network(walk_t* walk, const target_t* target) noexcept nogil:

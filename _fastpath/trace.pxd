@@ -37,7 +37,8 @@ cpdef enum Generated:
     GENERATED_TCP_RESET = 3
     GENERATED_ARP_REPLY = 4
     GENERATED_ICMP_PARAMETER_PROBLEM = 5    # ICMP 12 / ICMPv6 4
-    GENERATED_KINDS = 6
+    GENERATED_ICMP_REDIRECT = 6             # ICMP 5 / ICMPv6 137
+    GENERATED_KINDS = 7
 
 # What changed, and other values worth telling; kept only when asked for.
 cpdef enum EventKind:

@@ -8,7 +8,7 @@ from _fastpath.choice cimport CHOICE_VXLAN_PORT, choice_fed, choice_key, draw_t
 from _fastpath.conntrack cimport conntrack_drop
 from _fastpath.fdb cimport fdb_static
 from _fastpath.fib_rules cimport flowi_t, flowi_to
-from _fastpath.forwarding cimport route_output, source_address
+from _fastpath.forwarding cimport route_output
 from _fastpath.image cimport device_t, node_t
 from _fastpath.packet cimport PROTO_UDP, ether_dst, packet_scrub, packet_t, proto_has_ports
 from _fastpath.reason cimport (
@@ -18,6 +18,7 @@ from _fastpath.reason cimport (
     UNDERLAY_UNMODELLED,
     VXLAN_NO_REMOTE,
 )
+from _fastpath.source_address cimport source_address
 from _fastpath.trace cimport (
     EVENT_OUTER_SPORT,
     STEP_DECAPSULATE,
@@ -101,7 +102,7 @@ cdef int encapsulate(walk_t* walk, int32_t device) noexcept nogil:
         flow = flowi_to(walk.image, dev.node, 4, remote)
         flow.oif, flow.proto, flow.dport = vxlan.link, PROTO_UDP, vxlan.port
         if (route_output(walk.image, walk.state, &flow, NULL, &route)
-                or not source_address(walk.image, route, remote, &local)):
+                or not source_address(walk.image, dev.node, route, remote, &local)):
             return drop(walk, NO_ROUTE)
     trace_step(walk.trace, STEP_ENCAPSULATE, <uint32_t>device)
     sport = outer_sport(walk, vxlan)

@@ -145,7 +145,7 @@ def spoken(draw, talk):
 @st.composite
 def damaged(draw, packet):
     """Whole, most of the time; else with another TTL, a fragment, or a byte changed."""
-    damage = draw(st.sampled_from(["none"] * 12 + ["ttl", "ttl", "fragment", "byte"]))
+    damage = draw(st.sampled_from(["none"] * 12 + ["ttl", "ttl", "options", "fragment", "byte"]))
     if damage == "byte":
         at = draw(st.integers(0, len(packet) - 1))
         return packet[:at] + bytes([packet[at] ^ 0x11]) + packet[at + 1 :]
@@ -155,7 +155,27 @@ def damaged(draw, packet):
     if damage == "fragment":
         fields = {"fragment": draw(st.sampled_from([0x2000, 4]))}
     src, dst = IPv4Address(packet[12:16]), IPv4Address(packet[16:20])
-    return fr.ipv4(src, dst, packet[9], packet[20:], **fields)
+    found = draw(ip_options()) if damage == "options" else b""
+    return fr.ipv4(src, dst, packet[9], packet[20:], found, **fields)
+
+
+@st.composite
+def ip_options(draw):
+    """Some that a router reads, whole or not, and others."""
+    parts = b"".join(draw(st.lists(one_option(), min_size=1, max_size=3)))[:40]
+    return parts + bytes(-len(parts) % 4)
+
+
+@st.composite
+def one_option(draw):
+    kind = draw(st.sampled_from([7, 7, 68, 68, 131, 137, 148, 134, 30]))
+    flag = bytes([draw(st.sampled_from([0, 1, 3, 0xF0, 2]))]) if kind == 68 else b""
+    own = st.sampled_from([GATEWAY, NODE_A, NODE_B, WEB1, UNKNOWN, ip_address("0.0.0.0")])
+    places = b"".join(address.packed for address in draw(st.lists(own, max_size=4)))
+    body = flag + places + bytes(draw(st.sampled_from([0, 0, 0, 1, 3])))
+    size = len(body) + 3 + draw(st.sampled_from([0, 0, 0, 0, 1, -1, 200]))
+    pointer = len(flag) + 4 + draw(st.sampled_from([0, 0, 4, 8, -1, 1, 40]))
+    return bytes([kind, size & 0xFF, pointer]) + body + draw(st.sampled_from([b"", b"\1", b"\0"]))
 
 
 @st.composite

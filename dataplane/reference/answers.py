@@ -7,16 +7,22 @@ own, as part of the same trace.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
 
 from _fastpath.reason import Reason, Verdict
 from _fastpath.trace import EventKind, Generated
 from dataplane.node.state import Address, Route
-from dataplane.reference import conntrack, forwarding, icmp
+from dataplane.reference import conntrack, forwarding, icmp, ip_options
 from dataplane.reference.fib_rules import Flow
 from dataplane.reference.node import Node
 from dataplane.reference.packet import ICMP, ICMPV6, Packet
+from dataplane.reference.source_address import (
+    LINK,
+    select_address,
+    select_address6,
+    source_address,
+)
 from dataplane.reference.steps import Ended
 from dataplane.reference.topology import Device
 
@@ -71,31 +77,71 @@ def error(
 ) -> Ended:
     """icmp_send: the end of a packet that goes no further, and an error about it, unless its
     sender may not be told, or there is no way back.  `what` is by family."""
+    return _ended(send_error(path, node, packet, what[packet.family]), reason)
+
+
+def send_error(path: Path, node: Node, packet: Packet, what: icmp.Error) -> bool:
+    """Whether one was sent."""
     kind = forwarding.address_type(node, packet.dst)
     if not icmp.may_answer(packet, kind) or path.made == MOST_MADE:
-        return _ended(False, reason)
-    found = _way_back(path, node, packet, what[packet.family], kind)
+        return False
+    try:
+        echoed = ip_options.echo(packet, lambda each: _is_elsewhere(node, each))
+    except ip_options.Unanswerable:
+        return False
+    found = _way_back(path, node, packet, what, kind, echoed.first_hop)
     if found is None:
-        return _ended(False, reason)
+        return False
     back, src = found
-    ip_id = 0
-    if packet.family == 4:
-        ip_id = path.choices.ip_id(node.name, packet.fields)
-        path.trace.value(EventKind.EVENT_IP_ID, 0, ip_id)
-    made = icmp.error(packet, what[packet.family], src, node.default_ttl, ip_id)
+    made = _made_error(path, node, packet, what, src, back, echoed)
+    if made is None:
+        return False
     conntrack.attach(made, packet)
-    generated = icmp.generated_kind(packet.family, what[packet.family])
-    return _ended(_queue(path, Made(node, generated, made, None, back)), reason)
+    generated = icmp.generated_kind(packet.family, what)
+    return _queue(path, Made(node, generated, made, None, back))
+
+
+def _is_elsewhere(node: Node, address: Address) -> bool:
+    return forwarding.address_type(node, address) == "unicast"
+
+
+def _made_error(
+    path: Path,
+    node: Node,
+    packet: Packet,
+    what: icmp.Error,
+    src: Address,
+    back: Route,
+    echoed: ip_options.Echo,
+) -> Packet | None:
+    if packet.family == 6:
+        return icmp.error(packet, what, src, node.default_ttl, 0)
+    out = node.loopback if back.type == "local" else back.dev or ""
+    room = icmp.room4(forwarding.mtu_of(node, back, out), len(echoed.data))
+    if room <= 20:
+        return None
+    ip_id = path.choices.ip_id(node.name, packet.fields)
+    path.trace.value(EventKind.EVENT_IP_ID, 0, ip_id)
+    options = ip_options.build(echoed, src, packet.src, path.now_ns)
+    dst = echoed.first_hop
+    return icmp.error(packet, what, src, node.default_ttl, ip_id, room, dst, options)
 
 
 def _way_back(
-    path: Path, node: Node, packet: Packet, what: icmp.Error, kind: str
+    path: Path,
+    node: Node,
+    packet: Packet,
+    what: icmp.Error,
+    kind: str,
+    first_hop: Address | None,
 ) -> tuple[Route, Address] | None:
     """icmp_route_lookup, icmp6_send: the route of an error and its source, which is the address
     that was asked for, if it is this node's."""
+    src = packet.dst if kind == "local" else _inbound_address(node, packet)
     flow = Flow(
-        dst=packet.src,
-        src=packet.dst if kind == "local" else None,
+        dst=first_hop or packet.src,
+        src=src,
+        oif=packet.arrived_on if packet.family == 6 and packet.src.is_link_local else None,
         protocol=ICMP if packet.family == 4 else ICMPV6,
         dport=what.type << 8 | what.code,  # fl4_icmp_type shares the port's place
         tos=packet.tos | icmp.INTERNETWORK_CONTROL if packet.family == 4 else 0,
@@ -104,20 +150,22 @@ def _way_back(
         back = forwarding.route_output(node, path.choices, flow, packet)
     except Ended:
         return None
-    src = packet.dst if kind == "local" else _error_source(node, packet, back)
+    src = src or _error_source(node, packet, flow.dst, back)
     return None if src is None else (back, src)
 
 
-def _error_source(node: Node, packet: Packet, back: Route) -> Address | None:
-    """IPv6: an address of the device it came by.  IPv4 has one for when there is none."""
-    """ipv6_dev_get_saddr prefers the very address that it is asked about."""
-    if back.type == "local":
-        return packet.src
-    if packet.family == 6 and packet.arrived_on is not None and back.prefsrc is None:
-        own = forwarding.device_address(node, packet.arrived_on, packet.src)
-        if own is not None:
-            return own
-    found = forwarding.source_address(node, back, packet.src)
+def _inbound_address(node: Node, packet: Packet) -> Address | None:
+    is_asked = node.setting("net.ipv4.icmp_errors_use_inbound_ifaddr", 0)
+    if packet.family == 6 or packet.arrived_on is None or not is_asked:
+        return None
+    return select_address(node, packet.arrived_on, packet.src, LINK)
+
+
+def _error_source(node: Node, packet: Packet, dst: Address, back: Route) -> Address | None:
+    """IPv6: the best of the device it came by.  IPv4 has one for when there is none."""
+    if isinstance(dst, IPv6Address) and packet.arrived_on is not None and back.prefsrc is None:
+        return select_address6(node, packet.arrived_on, dst)
+    found = source_address(node, back, dst)
     return DUMMY if found is None and packet.family == 4 else found
 
 

@@ -152,7 +152,8 @@ class Engine:
 
 def _fields(packet: Packet) -> dict[str, object]:
     """Of a packet whose headers can be read."""
-    if not packet.has_headers or header_refusal(packet):
+    is_between = packet.options is not None and packet.options.is_changed  # no right checksum
+    if not packet.has_headers or (header_refusal(packet) and not is_between):
         return {}
     return {
         "family": packet.family,

@@ -31,6 +31,7 @@ class Flow(NamedTuple):
     sport: int = 0
     dport: int = 0
     tos: int = 0
+    link: str | None = None  # the destination is on this device's link
     is_process: bool = False  # sent by a process: nobody knows by whose
     oif_is_wish: bool = False  # if none of the longest prefix leaves by oif, the first of it does
 
@@ -45,8 +46,18 @@ class Unknown(Exception):  # noqa: N818  not an error
 def input_flow(packet: Packet, device: str) -> Flow:
     """ip_route_input_slow, ip6_route_input"""
     sport, dport = flow_ports(packet)
+    is_near = packet.family == 6 and packet.dst.is_link_local and device  # rt6_need_strict
     return Flow(
-        packet.dst, packet.src, packet.mark, device, None, packet.protocol, sport, dport, packet.tos
+        packet.dst,
+        packet.src,
+        packet.mark,
+        device,
+        None,
+        packet.protocol,
+        sport,
+        dport,
+        packet.tos,
+        device if is_near else None,
     )
 
 
@@ -194,6 +205,8 @@ def _order(route: Route) -> tuple[int, int, int]:
 
 def _may_take(route: Route, flow: Flow) -> bool:
     if route.tos and route.tos != flow.tos & OLD_TOS:
+        return False
+    if flow.link is not None and not _leaves_by(route, flow.link):
         return False
     if flow.oif is None or flow.oif_is_wish:
         return True

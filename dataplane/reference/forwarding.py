@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from _fastpath.reason import Reason
 from dataplane.node.multipath import UNMODELLED
-from dataplane.node.state import Address, InterfaceAddress, Route
+from dataplane.node.state import Address, Route
 from dataplane.reference.choice import Choices
 from dataplane.reference.fib_rules import ERRORS, Flow, flow_ports, input_flow, lookup
 from dataplane.reference.fib_select import Unhashed, select
@@ -27,7 +27,6 @@ REFUSALS = {
 }
 KINDS = ("unicast", "local", "broadcast", "multicast")
 MOST_MTU = 65535  # IP_MAX_MTU
-SCOPES = {"global": 0, "universe": 0, "site": 200, "link": 253, "host": 254}
 
 
 def address_type(node: Node, address: Address, device: str | None = None) -> str:
@@ -284,51 +283,3 @@ def leads_to(node: Node, route: Route, device: str) -> bool:
     if device == route.dev or any(leg.dev == device for leg in route.nexthops):
         return True
     return kind_of(route) == "local" and device == node.loopback
-
-
-# Source addresses.
-
-
-def source_address(node: Node, route: Route, dst: Address) -> Address | None:
-    """For packets that the node itself sends by `route`."""
-    if route.prefsrc is not None:
-        return route.prefsrc
-    if route.type == "local":
-        return dst
-    next_hop: Address | None = route.gateway or dst
-    if route.dst.version == 4:  # fib_info_update_nhc_saddr: near the gateway, or just the first
-        next_hop = route.gateway if route.gateway and route.gateway.version == 4 else NONE4
-    assert next_hop is not None
-    return select_address(node, route.dev or "", next_hop)
-
-
-def select_address(node: Node, device: str, next_hop: Address) -> Address | None:
-    """inet_select_addr, scope universe: the device's first primary address whose subnet
-    holds the next hop, else its first, else the first of another device."""
-    own = device_address(node, device, next_hop)
-    others = _global_addresses(node, next_hop)
-    return own or next((address.local for address in others), None)
-
-
-def device_address(node: Node, device: str, next_hop: Address) -> Address | None:
-    own = [address for address in _global_addresses(node, next_hop) if address.dev == device]
-    near = [address for address in own if _on_link(address, next_hop)]
-    return next((address.local for address in (*near, *own)), None)
-
-
-def _global_addresses(node: Node, like: Address) -> list[InterfaceAddress]:
-    """In the order of the devices' indices."""
-    order = {link.name: link.index for link in node.state.links}
-    found = [
-        address
-        for address in node.state.addresses
-        if address.local.version == like.version
-        and not address.secondary
-        and SCOPES.get(address.scope, 0) == 0
-    ]
-    return sorted(found, key=lambda address: order.get(address.dev, 0))
-
-
-def _on_link(address: InterfaceAddress, next_hop: Address) -> bool:
-    bits = address.local.max_prefixlen - address.prefixlen
-    return int(address.local) >> bits == int(next_hop) >> bits

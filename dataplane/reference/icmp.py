@@ -49,6 +49,7 @@ NET_UNREACHABLE = {4: Error(3, 0), 6: Error(1, 0)}
 HOST_UNREACHABLE = {4: Error(3, 1), 6: Error(1, 0)}
 PROHIBITED = {4: Error(3, 13), 6: Error(1, 1)}
 BEYOND_SCOPE = {6: Error(1, 2)}
+SOURCE_ROUTE_FAILED = {4: Error(3, 5)}
 TIME_EXCEEDED = {4: Error(11, 0), 6: Error(3, 0)}
 # `--reject-with`, as iptables-save prints it.
 REJECTS = {
@@ -72,9 +73,16 @@ def too_big(mtu: int) -> dict[int, Error]:
     return {4: Error(3, 4, mtu), 6: Error(2, 0, mtu)}
 
 
+def parameter_problem(at: int) -> dict[int, Error]:
+    """Of the header's byte `at`."""
+    return {4: Error(12, 0, at << 24)}
+
+
 def generated_kind(family: int, error: Error) -> int:
     if error[:2] == ((3, 4) if family == 4 else (2, 0)):
         return int(Generated.GENERATED_ICMP_TOO_BIG)
+    if family == 4 and error.type == 5:
+        return int(Generated.GENERATED_ICMP_REDIRECT)
     if error.type == (11 if family == 4 else 3):
         return int(Generated.GENERATED_ICMP_TIME_EXCEEDED)
     if error.type == (12 if family == 4 else 4):
@@ -135,10 +143,28 @@ def is_checksum_right(packet: Packet, tracks_dccp: bool) -> bool:
 # Building.
 
 
-def error(about: Packet, what: Error, src: Address, ttl: int, ip_id: int) -> Packet:
-    """An ICMP (ICMPv6) error that quotes `about` as it is now, to its source."""
-    limit, header = (MOST4, 20) if about.family == 4 else (MOST6, 40)
-    quoted = about.ip[: limit - header - 8]
+def room4(mtu: int, options: int) -> int:
+    """How much IPv4's errors quote (icmp_send); nothing is sent where that is too little."""
+    return min(mtu, MOST4) - 20 - options - 8
+
+
+def error(
+    about: Packet,
+    what: Error,
+    src: Address,
+    ttl: int,
+    ip_id: int,
+    room: int = MOST4 - 28,
+    dst: Address | None = None,
+    options: bytes = b"",
+) -> Packet:
+    """An ICMP (ICMPv6) error that quotes `about` as it is now, to its source.
+
+    room     bytes that an IPv4 one quotes at most
+    dst      where it goes first, if its options say a way
+    options  of its IPv4 header
+    """
+    quoted = about.ip[: room if about.family == 4 else MOST6 - 48]
     body = bytes([what.type, what.code, 0, 0]) + what.rest.to_bytes(4) + quoted
     covered = body
     if about.family == 6:
@@ -147,7 +173,9 @@ def error(about: Packet, what: Error, src: Address, ttl: int, ip_id: int) -> Pac
     if about.family == 6:
         return _wrap(header6(ICMPV6, src, about.src, ttl, len(body)) + body, IPV6)
     tos = about.tos & TOS_BITS | INTERNETWORK_CONTROL
-    return _wrap(header4(ICMP, src, about.src, ttl, len(body), tos=tos, ip_id=ip_id) + body, IPV4)
+    to = dst or about.src
+    header = header4(ICMP, src, to, ttl, len(body), tos=tos, ip_id=ip_id, options=options)
+    return _wrap(header + body, IPV4)
 
 
 def may_reset(packet: Packet) -> bool:
@@ -190,12 +218,14 @@ def header4(
     tos: int = 0,
     ip_id: int = 0,
     dont_fragment: bool = False,
+    options: bytes = b"",
 ) -> bytes:
-    """RFC 791, without options."""
-    start = bytes([0x45, tos]) + (20 + payload).to_bytes(2) + ip_id.to_bytes(2)
+    """RFC 791.  `options` are whole words."""
+    size = 20 + len(options)
+    start = bytes([0x40 | size // 4, tos]) + (size + payload).to_bytes(2) + ip_id.to_bytes(2)
     start += (0x4000 if dont_fragment else 0).to_bytes(2) + bytes([ttl, protocol])
-    addresses = src.packed + dst.packed
-    return start + checksum(start + addresses).to_bytes(2) + addresses
+    end = src.packed + dst.packed + options
+    return start + checksum(start + end).to_bytes(2) + end
 
 
 def header6(protocol: int, src: Address, dst: Address, hop_limit: int, payload: int) -> bytes:

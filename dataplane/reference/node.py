@@ -84,10 +84,10 @@ class Node:
         everywhere = self.setting(f"net.ipv4.conf.all.{name}", default)
         return bool(everywhere or self.device_setting(device, name, default))
 
-    def both_settings(self, device: str, name: str) -> bool:
-        """IN_DEV_ANDCONF"""
+    def both_settings(self, device: str, name: str, default: int = 0) -> bool:
+        """IN_DEV_ANDCONF.  `default`: of the device."""
         everywhere = self.setting(f"net.ipv4.conf.all.{name}", 0)
-        return bool(everywhere and self.device_setting(device, name))
+        return bool(everywhere and self.device_setting(device, name, default))
 
     def strictness(self, device: str) -> int:
         """IN_DEV_RPFILTER"""

@@ -21,6 +21,7 @@ from dataplane.reference.choice import Fields
 
 if TYPE_CHECKING:
     from dataplane.reference.conntrack_table import Connection, CtInfo
+    from dataplane.reference.ip_options import Options
 
 ETHER_SIZE = 14
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD  # EtherTypes
@@ -68,6 +69,7 @@ class Packet:
         self.pieces_from = 0  # bytes of its headers that came with each of them
         self.fragment_max = 0  # frag_max_size: length of the longest; 0 = it came whole
         self.fragment_df = False  # IPSKB_FRAG_PMTU: fragments of it get the DF bit
+        self.options: Options | None = None  # as they were read where it came in
         self.encapsulations = 0
         self.arrived_on: str | None = None  # device whose IP input it met
         self.bridge_port: str | None = None  # whose netfilter hooks it met on entry
@@ -86,6 +88,7 @@ class Packet:
         self.bridge_port = self.bridge_port_out = None
         self.has_template = self.zone_is_mark = False
         self.zone, self.zone_directions = 0, frozenset()
+        self.options = None
         self.has_sender = self.is_prerouted = False
         self.forget_fragments()
 

@@ -31,6 +31,7 @@ from dataplane.reference import (
     fragments,
     hooks,
     icmp,
+    ip_options,
     neighbour,
     netfilter,
     realms,
@@ -44,6 +45,7 @@ from dataplane.reference.headers import header_refusal, is_unheard_of, refusal
 from dataplane.reference.node import Node
 from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, Packet
 from dataplane.reference.place import Place
+from dataplane.reference.source_address import leaving_address, recorded_address
 from dataplane.reference.steps import Ended, Tap, Trace, dropped, unknown
 from dataplane.reference.topology import Device, Kind, Topology, group_mac, is_group
 
@@ -56,6 +58,9 @@ ANSWERS = {
     Reason.ROUTE_UNREACHABLE: icmp.HOST_UNREACHABLE,
     Reason.ROUTE_PROHIBIT: icmp.PROHIBITED,
 }
+
+# Refusals that ip_error knows: the packet was no martian.
+UNROUTED = (Reason.FORWARDING_DISABLED, Reason.ROUTE_BLACKHOLE)
 
 
 class Arrival(NamedTuple):
@@ -168,6 +173,7 @@ class Path:
             raise dropped(Reason.FRAME_TOO_SHORT)
         if arrival.is_looped and packet.family:
             packet.forget_sizes()
+            packet.options = None
             self.hook("PREROUTING", self.node_of(device), packet, in_device=device)
             return self.local_in(device, packet)
         if self._master_kind(device) == Kind.BRIDGE:
@@ -195,6 +201,7 @@ class Path:
     def ip_input(self, device: Device, packet: Packet) -> Arrival:
         """ip_rcv, for a frame that is for this device."""
         node = self.node_of(device)
+        packet.options = None  # ip_rcv_core clears the control block
         if packet.family == 6 and device.kind != Kind.LOOPBACK and is_unheard_of(packet):
             raise dropped(Reason.IP_HEADER_INVALID)
         if not packet.is_prerouted:
@@ -209,6 +216,8 @@ class Path:
         route, end = forwarding.route_input(node, device.name, packet, self.choices)
         if route is not None:
             self.route_step(node, route)
+        if packet.family == 4 and packet.frame[ETHER_SIZE] & 15 > 5:
+            route, end = self._read_options(device, packet, route, end)
         if end is not None and end.reason in ANSWERS:
             raise answers.error(self, node, packet, ANSWERS[end.reason], end.reason)
         if end is not None:
@@ -217,6 +226,57 @@ class Path:
         if route is None or forwarding.is_for_node(node, device.name, route):
             return self.local_in(device, packet)
         return self.forward(device, packet, route)
+
+    def _read_options(
+        self, device: Device, packet: Packet, route: Route | None, end: Ended | None
+    ) -> tuple[Route | None, Ended | None]:
+        """ip_rcv_options; what is no martian comes so far."""
+        node = self.node_of(device)
+        if end is not None and end.reason not in (*ANSWERS, *UNROUTED):
+            return route, end
+        wrong = ip_options.read(
+            packet,
+            lambda: recorded_address(node, device.name, packet, None if end else route),
+            lambda address: forwarding.address_type(node, address) == "unicast",
+            self.now_ns,
+        )
+        if wrong is not None:
+            what, reason = icmp.parameter_problem(wrong), Reason.IP_HEADER_INVALID
+            raise answers.error(self, node, packet, what, reason)
+        if not ip_options.options_of(packet).source_at:
+            return route, end
+        if not node.both_settings(device.name, "accept_source_route", 1):
+            raise dropped(Reason.SOURCE_ROUTED)
+        return self._follow_source_route(device, packet, None if end else route), None
+
+    def _follow_source_route(
+        self, device: Device, packet: Packet, route: Route | None
+    ) -> Route | None:
+        """ip_options_rcv_srr"""
+        node, reason = self.node_of(device), Reason.SOURCE_ROUTED
+        kind = forwarding.kind_of(route)
+        is_for_one = device.link.link_type != "ether" or not is_group(packet.ether_dst)
+        if not is_for_one or kind not in ("unicast", "local"):
+            raise dropped(reason)
+        if kind == "unicast" and ip_options.is_strict(packet):
+            raise answers.error(self, node, packet, icmp.parameter_problem(16), reason)
+        if kind == "unicast":
+            return route
+        for _, address in ip_options.hops(packet):
+            if address is None:
+                at = ip_options.options_of(packet).source_at + 2
+                raise answers.error(self, node, packet, icmp.parameter_problem(at), reason)
+            asked = packet.copy()
+            ip_options.write(asked, 16, address.packed)
+            found, end = forwarding.route_input(node, device.name, asked, self.choices)
+            if end is not None or forwarding.kind_of(found) not in ("unicast", "local"):
+                raise dropped(reason)
+            if forwarding.kind_of(found) == "unicast":
+                ip_options.go_on_to(packet, address)
+                self.route_step(node, found)  # type: ignore[arg-type]
+                return found
+            ip_options.arrive_at(packet, address)
+        return route
 
     def local_in(self, device: Device, packet: Packet) -> Arrival:
         """ip_local_deliver."""
@@ -255,6 +315,9 @@ class Path:
             packet.is_gso = True
         if packet.family == 6 and out is not device:
             self._refuse_source(node, packet)
+        if packet.family == 4 and ip_options.is_strict(packet) and route.gateway is not None:
+            what = icmp.SOURCE_ROUTE_FAILED
+            raise answers.error(self, node, packet, what, Reason.SOURCE_ROUTED)
         mtu = forwarding.mtu_of(node, route, out.name)
         if packet.family == 6:  # the route's own is asked only when the packet leaves
             mtu = max(forwarding.device_mtu(node, out.name, 6), cuts.LEAST_MTU6)
@@ -264,6 +327,10 @@ class Path:
         packet.set_ttl(before - 1)
         self.trace.event(EventKind.EVENT_TTL, before, packet.ttl)
         self.hook("FORWARD", node, packet, in_device=device, out_device=out, route=route)
+        if packet.options is not None:
+            ip_options.forward(
+                packet, lambda: leaving_address(node, device.name, packet, route, out.name)
+            )
         self.hook("POSTROUTING", node, packet, out_device=out, route=route)
         return self.ip_output(out, packet, route)
 

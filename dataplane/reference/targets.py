@@ -1,7 +1,7 @@
 """What an extension target does, read straight from the rule's own words."""
 
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from _fastpath.reason import Reason
 from _fastpath.trace import EventKind
@@ -9,12 +9,12 @@ from dataplane.node.iptables import Option, Target, are_listed
 from dataplane.node.state import Address
 from dataplane.reference import nat, sets, target_edit, target_hash
 from dataplane.reference.conntrack_table import CtInfo
-from dataplane.reference.forwarding import select_address
 from dataplane.reference.match_words import Unmodelled
 from dataplane.reference.nat_range import mapped_address
 from dataplane.reference.nat_tuple import DESTINATION, SOURCE, Range
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
+from dataplane.reference.source_address import select_address, select_address6
 from dataplane.reference.steps import dropped, unknown
 
 # XT_CONTINUE, NF_ACCEPT, NF_QUEUE where nobody listens
@@ -124,7 +124,12 @@ def _hmark(place: Place, options: Options, packet: Packet) -> str:
 
 
 def _masquerade(place: Place, options: Options, packet: Packet) -> str:
-    address = select_address(place.node, place.out_device or "", place.next_hop or packet.dst)
+    dst, out = packet.dst, place.out_device or ""
+    address: Address | None
+    if isinstance(dst, IPv6Address):
+        address = select_address6(place.node, out, dst)
+    else:
+        address = select_address(place.node, out, place.next_hop or dst)
     if address is None:
         raise dropped(Reason.NAT_NO_ADDRESS)
     wanted = Range(address, _ports(options), _is_random(options))

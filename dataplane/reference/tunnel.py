@@ -9,8 +9,9 @@ from _fastpath.trace import EventKind, StepKind
 from dataplane.reference import vxlan
 from dataplane.reference.conntrack import abandon
 from dataplane.reference.fib_rules import Flow, output_flow
-from dataplane.reference.forwarding import route_output, source_address
+from dataplane.reference.forwarding import route_output
 from dataplane.reference.packet import UDP, Packet
+from dataplane.reference.source_address import source_address
 from dataplane.reference.steps import dropped, unknown
 from dataplane.reference.topology import Device
 

@@ -47,6 +47,7 @@ GENERATED = {
     Generated.GENERATED_TCP_RESET: "TCP reset",
     Generated.GENERATED_ARP_REPLY: "ARP reply",
     Generated.GENERATED_ICMP_PARAMETER_PROBLEM: "ICMP parameter problem",
+    Generated.GENERATED_ICMP_REDIRECT: "ICMP redirect",
 }
 
 CHANGES = {

@@ -11,8 +11,8 @@ from _fastpath.trace import StepKind
 from dataplane.node.state import InterfaceAddress, Link, Neighbour, NextHop, Route, RoutingRule
 from dataplane.reference.engine import Engine
 from dataplane.reference.fib_rules import Flow, lookup
-from dataplane.reference.forwarding import select_address, source_address
 from dataplane.reference.node import Node
+from dataplane.reference.source_address import select_address, select_address6, source_address
 from dataplane.replay import choose
 from tests import frames as fr
 from tests.reference.one_node import (
@@ -174,7 +174,38 @@ def test_source_of_a_device_without_addresses():
     links = (Link(3, "b", "", 1500), Link(2, "a", "", 1500), Link(9, "cali", "", 1500))
     here = Node(node(links=links))
     assert select_address(here, "cali", SERVER) == INSIDE
-    assert select_address(here, "cali", ip_address("fd00::1")) is None
+    assert select_address6(here, "cali", ip_address("fd00::1")) is None
+
+
+OWN6 = (
+    ("a", "fd00::1", 64), ("a", "fd00:9::1", 64), ("a", "fe80::1", 64), ("b", "2001:db8::1", 64),
+    ("b", "fd01::1", 64), ("b", "fe80::2", 64), ("lo", "::1", 128),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("device", "dst", "expected"),
+    [
+        ("a", "fd00::7", "fd00::1"),
+        ("a", "fd00:9::7", "fd00:9::1"),  # the longest prefix
+        ("a", "fd05::7", "fd00::1"),  # the first of equals
+        ("a", "2001:db8::7", "fd00::1"),  # rather the device's own than a better label
+        ("b", "fd00::7", "fd01::1"),  # the label of unique local addresses
+        ("b", "2001:db8:9::7", "2001:db8::1"),
+        ("b", "2002::7", "2001:db8::1"),
+        ("a", "fe80::7", "fe80::1"),  # link-local to link-local
+        ("b", "fe80::7", "fe80::2"),
+        ("b", "ff02::1", "fe80::2"),
+        ("a", "fd01::1", "fd01::1"),  # itself
+        ("c", "fd00::7", "fd00::1"),  # the device has none
+    ],
+)
+def test_source_of_ipv6(device, dst, expected):
+    """RFC 6724, section 5."""
+    addresses = tuple(InterfaceAddress(dev, ip_address(own), length) for dev, own, length in OWN6)
+    links = tuple(Link(index, name, "", 1500) for index, name in enumerate(("lo", "a", "b", "c")))
+    here = Node(node(links=links, addresses=addresses))
+    assert str(select_address6(here, device, ip_address(dst))) == expected
 
 
 @pytest.mark.parametrize(
