@@ -11,6 +11,7 @@ from dataplane.node.iptables_draft import Draft, Extension
 from dataplane.node.iptables_header import abbreviated
 from dataplane.node.iptables_options import ALIASES, MATCHES, PROTOCOL_MATCHES, TEXT
 from dataplane.node.iptables_rules import Option
+from dataplane.node.iptables_words import SPACE
 
 LOST = ("--to-destination", "--to-source")
 Find = Callable[[Extension, str], tuple[str, int] | None]
@@ -43,7 +44,7 @@ def _read_known(
     if count and name not in TEXT and draft.words[at + 1 : at + 2] == ["!"]:
         at, negated = at + 1, True
     values = tuple(draft.words[at + 1 : at + 1 + count])
-    if len(values) < count or (name not in TEXT and any(v[:2] == "--" for v in values)):
+    if len(values) < count or (name not in TEXT and any(v[:2] == "--" or v == "!" for v in values)):
         # `--to-destination  --random …` is what an old iptables-save prints for a revision of
         # the kernel's that it does not know: the value is lost, and cannot be guessed.
         lost = " (an iptables-save older than the kernel loses it)" if name in LOST else ""
@@ -56,7 +57,7 @@ def _read_known(
 def _read_unknown(draft: Draft, at: int, negated: bool) -> int:
     """An option of which nothing is known: it takes all words up to the next option."""
     words, after = draft.words, at + 1
-    if not draft.opened:
+    if not draft.opened or any(letter in words[at] for letter in SPACE):
         raise ValueError(f"unknown option {words[at]!r}")
     while after < len(words) and words[after] != "!" and words[after][:1] != "-":
         after += 1

@@ -19,6 +19,7 @@ from dataplane.node.iptables_rules import Option
 
 # In seconds (XT_HASHLIMIT_BYTE_EXPIRE, XT_HASHLIMIT_BYTE_EXPIRE_BURST).
 BYTES_EXPIRE, BURST_EXPIRE = 15, 60
+MOST_PACKETS = 1_000_000  # XT_HASHLIMIT_BURST_MAX
 
 
 def hashlimit(found: list[Option], family: int) -> list[Option]:
@@ -45,10 +46,12 @@ def _by_packets(rate: Option, rest: list[Option]) -> list[Option]:
         period //= seconds
     rest = _rate_interval(rest, seconds)
     rest = _expiry(rest, seconds, UNIT_SECONDS[period_unit(period, HASHLIMIT_SCALE)])
-    burst = str(byte_burst(value(rest, "--hashlimit-burst") or "5"))
+    burst = byte_burst(value(rest, "--hashlimit-burst") or "5")
+    if burst > MOST_PACKETS:
+        raise ValueError(f"a burst of at most {MOST_PACKETS} packets was expected")
     return [
         valued(rate, period_text(period, HASHLIMIT_SCALE)),
-        Option("--hashlimit-burst", (burst,)),
+        Option("--hashlimit-burst", (str(burst),)),
         *without(rest, "--hashlimit-burst"),
     ]
 

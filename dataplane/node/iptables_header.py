@@ -11,6 +11,7 @@ from dataplane.node.iptables_draft import Draft, Extension
 from dataplane.node.iptables_options import MATCH_ALIASES, MATCHES, TARGETS
 from dataplane.node.iptables_rules import Interface, Prefix, Protocol
 from dataplane.node.iptables_values import parse_interface, parse_masked, parse_protocol
+from dataplane.node.iptables_words import SPACE
 
 Reader = Callable[[Draft, int, bool], int]
 
@@ -148,7 +149,7 @@ def _extension_name(draft: Draft, at: int, negated: bool) -> str:
     if negated:
         raise ValueError(f"{option} cannot be negated")
     name = draft.words[at + 1] if at + 1 < len(draft.words) else ""
-    if not name or name[0] in "!-":
+    if not name or name[0] in "!-" or any(letter in name for letter in SPACE + '"'):
         raise ValueError(f"a name was expected after {option}")
     return name
 

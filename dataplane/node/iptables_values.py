@@ -31,7 +31,7 @@ def parse_protocol(text: str) -> int:
 
 
 def parse_interface(text: str) -> str:
-    if text and len(text.encode(errors="surrogateescape")) <= INTERFACE_BYTES:
+    if text and text != "!" and len(text.encode(errors="surrogateescape")) <= INTERFACE_BYTES:
         return text
     raise ValueError(f"an interface name of 1 to {INTERFACE_BYTES} bytes was expected")
 
