@@ -13,6 +13,8 @@ from tests.kernel.rule_slots import SLOTS, Draw
 GRAMMAR = Path(__file__).parent / "fixtures" / "rule_grammar.txt"
 TOKEN = re.compile(r"[\[\]()|]|!\? |\{\w+\}|[^\[\]()|!{]+|.")
 
+PROTOCOL = re.compile(r"-p |--\(?proto")
+
 
 def read_grammar() -> dict[str, list[str]]:
     """Section to templates."""
@@ -47,8 +49,8 @@ class Rules:
         choice, count = self.draw.random.choice, self.draw.random.randint(0, 3)
         parts = [choice(self.headers), *(choice(self.matches) for _ in range(count))]
         parts.append(choice(self.targets[table]))
-        first = next((part for part in parts if "-p " in part), None)
-        return self.expanded(" ".join(p for p in parts if "-p " not in p or p is first))
+        asking = [part for part in parts if PROTOCOL.search(part)]
+        return self.expanded(" ".join(part for part in parts if part not in asking[1:]))
 
     def expanded(self, template: str) -> str:
         """One of the texts that a template stands for."""

@@ -86,6 +86,11 @@ class Draw:
     def network(self) -> str:
         return self.one(self.address(), f"{self.address()}/{self.prefix()}")
 
+    def short_network(self) -> str:
+        pools = {4: "10/8 10.1 10.1/16 0x0a000001 010.0.0.1/24 10.300 1.2.3.4/010 167772161",
+                 6: "::1:0 ::1.2.3.4/96 ::ffff:0:0/96 FE80::/10 0:0:0:0:0:0:1:2/127"}  # fmt: skip
+        return self.one(*pools[self.family].split())
+
     def mask(self) -> str:
         pools = {4: ("255.255.255.0", "255.0.0.255"), 6: ("ffff::", "FFFF:ffff::ff")}
         return self.one(*pools[self.family])
@@ -248,7 +253,8 @@ SLOTS: dict[str, Callable[[Draw], str]] = {
         method.__name__: method
         for method in (
             Draw.ports, Draw.numeric_ports, Draw.found_port, Draw.found_ports, Draw.address,
-            Draw.network, Draw.mask, Draw.address_span, Draw.reject, Draw.rate, Draw.byte_rate,
+            Draw.network, Draw.short_network, Draw.mask, Draw.address_span, Draw.reject, Draw.rate,
+            Draw.byte_rate,
             Draw.burst_bytes, Draw.bit_rate, Draw.time_of_day, Draw.date, Draw.u32_tests,
             Draw.tcp_flags, Draw.sctp_chunks, Draw.hmark_tuple, Draw.new_name, Draw.text,
         )

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from dataplane.node import iptables
+from tests import rule_pool
 from tests.kernel.rule_grammar import Rules
 from tests.kernel.rule_saves import (
     ESTIMATORS,
@@ -67,6 +68,17 @@ def test_each_extension(namespace, tool):
         rule = filled(text, family_of(tool))
         count += any(loaded(namespace, tool, table, [rule]) for table in BUILTIN_CHAINS)
     assert count > (len(MATCHES) + len(TARGETS)) * 2 // 3
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+def test_rules_of_other_tests(namespace, tool):
+    """They are in the form that is printed."""
+    family = family_of(tool)
+    own = rule_pool.IPV4 if family == 4 else rule_pool.IPV6
+    remembered = (*rule_pool.CONNTRACK, *rule_pool.CHANCE, *rule_pool.MEMORY)
+    for words in (*rule_pool.BOTH_FAMILIES, *own, *rule_pool.PLACE, *remembered):
+        rule = words.format(a="eth0", b="eth1")
+        assert any(loaded(namespace, tool, table, [rule]) for table in BUILTIN_CHAINS), rule
 
 
 @pytest.mark.parametrize("table", BUILTIN_CHAINS)
