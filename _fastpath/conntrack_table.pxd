@@ -12,6 +12,9 @@ cpdef enum:
 # Entries whose time is up are removed on sight.
 cdef int32_t table_find(state_t* state, const tuple_t* tuple, const uint16_t* zones,
                         uint64_t now_ns) noexcept nogil
+# The same, and leaves alone those whose time is up: one may be the packet's own.
+cdef int32_t table_seek(const state_t* state, const tuple_t* tuple, const uint16_t* zones,
+                        uint64_t now_ns) noexcept nogil
 # nf_conntrack_tuple_taken: another connection than `ignored` has this tuple already.  Two that
 # begin as one flow do not take from each other.
 cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexcept nogil

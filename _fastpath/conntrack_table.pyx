@@ -101,6 +101,19 @@ cdef int32_t table_find(state_t* state, const tuple_t* tuple, const uint16_t* zo
     return -1
 
 
+cdef int32_t table_seek(const state_t* state, const tuple_t* tuple, const uint16_t* zones,
+                        uint64_t now_ns) noexcept nogil:
+    cdef int32_t here = state.buckets[tuple_bucket(state, tuple)]
+    cdef connection_t* connection
+    while here >= 0:
+        connection = &state.connections[here >> 1]
+        if (connection.expires_ns > now_ns and tuple.zone == zones[here & 1]
+                and tuple_equal(connection_tuple(connection, here & 1), tuple)):
+            return here
+        here = connection.next[here & 1]
+    return -1
+
+
 cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexcept nogil:
     cdef const connection_t* own = &walk.state.connections[ignored]
     cdef const connection_t* other

@@ -40,6 +40,7 @@ from _fastpath.state cimport (
     choice_t,
     connection_t,
     fragment_queue_t,
+    counted_t,
     hashlimit_t,
     learned_t,
     memory_t,
@@ -239,6 +240,9 @@ cdef class Engine:
         cdef uint64_t[::1] recent_stamps = arrays["recent_stamps"]
         cdef hashlimit_t[::1] hashlimit = arrays["hashlimit"]
         cdef uint32_t[::1] hashlimit_buckets = arrays["hashlimit_buckets"]
+        cdef counted_t[::1] counted = arrays["counted"]
+        cdef uint32_t[::1] counted_buckets = arrays["counted_buckets"]
+        cdef uint32_t[::1] counted_free = arrays["counted_free"]
         cdef uint32_t[::1] ip_ids = arrays["ip_ids"]
         cdef const choice_t[::1] choices = arrays["choices"]
         cdef const uint32_t[::1] choice_values = arrays["choice_values"]
@@ -261,6 +265,11 @@ cdef class Engine:
         self.state.recent_stamps = &recent_stamps[0]
         self.state.hashlimit = &hashlimit[0]
         self.state.hashlimit_buckets = &hashlimit_buckets[0]
+        self.state.counted = &counted[0]
+        self.state.counted_max = <uint32_t>counted.shape[0]
+        self.state.counted_buckets = &counted_buckets[0]
+        self.state.counted_bucket_mask = <uint32_t>counted_buckets.shape[0] - 1
+        self.state.counted_free = &counted_free[0]
         self.state.ip_ids = &ip_ids[0]
         self.point_sets(arrays)
         self.state.choice_count = <uint32_t>choices.shape[0]

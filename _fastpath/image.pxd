@@ -150,6 +150,7 @@ cpdef enum MatchKind:
     MATCH_QUOTA = 143       # remembers in c
     MATCH_RECENT = 144      # flags RecentFlag; a seconds, b hits; table c
     MATCH_HASHLIMIT = 145   # flags HashlimitFlag; table c
+    MATCH_CONNLIMIT = 148   # more than a, by b bits of an address; flags; lists of c
     MATCH_TIME = 146        # words[a : a + 6]: dates, times of day, days; flag 1: contiguous
     # sets of addresses and ports
     MATCH_SET_FIRST = 180
@@ -218,6 +219,9 @@ cpdef enum RecentFlag:
     RECENT_TTL = 16
     RECENT_REAP = 32
     RECENT_DESTINATION = 64
+
+cpdef enum ConnlimitFlag:
+    CONNLIMIT_DESTINATION = 1
 
 # XT_HASHLIMIT_*
 cpdef enum HashlimitFlag:

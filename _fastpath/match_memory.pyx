@@ -8,6 +8,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from _fastpath.choice cimport CHOICE_STATISTIC, choice_fed, choice_key, draw_t
 from _fastpath.image cimport (
     MATCH_HASHLIMIT,
+    MATCH_CONNLIMIT,
     MATCH_LIMIT,
     MATCH_LIMIT_NFT,
     MATCH_QUOTA,
@@ -18,6 +19,7 @@ from _fastpath.image cimport (
     MATCH_TIME,
     TICK_NS,
 )
+from _fastpath.match_connlimit cimport connlimit_match
 from _fastpath.match_hashlimit cimport hashlimit_match
 from _fastpath.match_recent cimport recent_match
 from _fastpath.match_time cimport time_match
@@ -119,7 +121,7 @@ cdef int quota_match(walk_t* walk, const match_t* match) noexcept nogil:
 
 cdef bint remembers(const match_t* match) noexcept nogil:
     return (MATCH_STATISTIC_NTH <= match.kind <= MATCH_HASHLIMIT
-            or match.kind == MATCH_LIMIT_NFT)
+            or match.kind == MATCH_LIMIT_NFT or match.kind == MATCH_CONNLIMIT)
 
 
 cdef bint is_kept_out(walk_t* walk, const match_t* match) noexcept nogil:
@@ -148,6 +150,8 @@ cdef int memory_match(walk_t* walk, const match_t* match, const rule_t* rule) no
         return recent_match(walk, match)
     if match.kind == MATCH_HASHLIMIT:
         return hashlimit_match(walk, match)
+    if match.kind == MATCH_CONNLIMIT:
+        return connlimit_match(walk, match)
     if match.kind == MATCH_TIME:
         return time_match(walk, match)
     return UNDECIDED

@@ -225,6 +225,21 @@ cdef struct hashlimit_t:
     uint8_t was_over        # of a rate match: the last interval was over its rate
     uint8_t padding[7]
 
+# A list of connections that have an address in common (struct nf_conncount_list), or one on it.
+cdef struct counted_t:
+    addr_t src, dst         # of a list: its masked address
+    uint64_t collected      # of a list: tick when it was last looked through
+    uint32_t memory         # of a list: whose it is
+    uint32_t next           # on its list; of lists, in the hash chain; of free rows; + 1, 0 = none
+    uint32_t first, last    # on the list: + 1
+    uint32_t count          # on the list,
+    uint32_t collected_count    # and when it was last looked through
+    uint16_t sport, dport
+    uint16_t node
+    uint16_t zones[2]       # by direction; of a list: the first
+    uint8_t proto, family
+    uint32_t padding
+
 cpdef enum SetElementFlag:
     ELEMENT_IN_USE = 1
     ELEMENT_NOMATCH = 2
@@ -282,6 +297,10 @@ cdef struct state_t:
     uint64_t* recent_stamps     # ticks; per entry as many as its table keeps
     hashlimit_t* hashlimit
     uint32_t* hashlimit_buckets
+    counted_t* counted
+    uint32_t* counted_buckets   # of lists: + 1
+    uint32_t* counted_free      # (2,) the first free row + 1; rows that were ever in use
+    uint32_t counted_max, counted_bucket_mask
     uint32_t* ip_ids        # (nodes,) identifications given
     # sets
     set_element_t* set_elements     # lists' members first, in order: see set_t.member_start

@@ -113,6 +113,7 @@ REMEMBERING = [
     "-m statistic --mode nth --every 2 --packet 0", "-m limit --limit 1/hour --limit-burst 2",
     "-m recent --set --name x --rsource", "-m recent --rcheck --hitcount 2 --name x --rsource",
     "-m hashlimit --hashlimit-upto 1/hour --hashlimit-burst 1 --hashlimit-name h",
+    "-m connlimit --connlimit-above 1 --connlimit-mask 32 --connlimit-saddr",
     "-m quota --quota 60", "-m statistic --mode random --probability 0.5",
 ]  # fmt: skip
 MIXED = st.lists(

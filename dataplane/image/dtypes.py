@@ -100,6 +100,16 @@ HASHLIMIT = np.dtype(
     align=True,
 )  # fmt: skip
 
+COUNTED = np.dtype(
+    [
+        ("src", ADDR), ("dst", ADDR), ("collected", "u8"), ("memory", "u4"), ("next", "u4"),
+        ("first", "u4"), ("last", "u4"), ("count", "u4"), ("collected_count", "u4"),
+        ("sport", "u2"), ("dport", "u2"), ("node", "u2"), ("zones", "u2", (2,)),
+        ("proto", "u1"), ("family", "u1"), ("padding", "u4"),
+    ],
+    align=True,
+)  # fmt: skip
+
 TARGET = np.dtype(
     [
         ("address_min", ADDR), ("address_max", ADDR), ("a", "u4"), ("b", "u4"),

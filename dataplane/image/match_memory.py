@@ -1,7 +1,7 @@
 """Rows of matches that depend on what the rule remembers, on chance or on the time."""
 
 from _fastpath.image import MatchKind
-from dataplane.image import match_hashlimit, match_recent, match_time
+from dataplane.image import match_connlimit, match_hashlimit, match_recent, match_time
 from dataplane.image.match_rows import Row, Rows, options_of, row
 from dataplane.image.memory import TICKS_PER_SECOND
 from dataplane.image.pools import Pools
@@ -75,6 +75,7 @@ def _quota(match: Match, pools: Pools, family: int) -> list[Row]:
 
 
 MATCHES: dict[str, Rows] = {
+    "connlimit": match_connlimit.connlimit,
     "hashlimit": match_hashlimit.hashlimit,
     "limit": _limit,
     "quota": _quota,

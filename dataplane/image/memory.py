@@ -34,6 +34,7 @@ class Memories:
     credits: list[int] = field(default_factory=list)
     recent: dict[tuple[str, str], RecentTable] = field(default_factory=dict)
     hashlimit: dict[tuple[str, int, str], HashlimitTable] = field(default_factory=dict)
+    counts: bool = False  # connections, for connlimit
 
     def add(self, credit: int = 0) -> int:
         """A memory of its own; its index."""
@@ -66,6 +67,7 @@ class MemoryRows(NamedTuple):
     recent_stamps: int
     hashlimit: int
     hashlimit_buckets: int
+    counts: bool
 
 
 def memory_rows(memories: Memories, words: list[int]) -> MemoryRows:
@@ -90,4 +92,4 @@ def memory_rows(memories: Memories, words: list[int]) -> MemoryRows:
             words += [value & 0xFFFFFFFF, value >> 32]
         flows += table.capacity
         buckets += count
-    return MemoryRows(rows, entries, stamps, flows, buckets)
+    return MemoryRows(rows, entries, stamps, flows, buckets, memories.counts)

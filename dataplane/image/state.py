@@ -21,6 +21,7 @@ from dataplane.image.memory import MemoryRows
 CONNECTIONS = 1 << 16
 LEARNED = 1 << 12
 SEEN = 1 << 16
+COUNTED = 1 << 18  # connections on connlimit's lists, and lists; a power of two
 
 
 def _power_of_two(least: int) -> int:
@@ -144,6 +145,9 @@ def _memory_arrays(memory: MemoryRows) -> dict[str, NDArray[Any]]:
         "recent_stamps": np.zeros(max(memory.recent_stamps, 1), np.uint64),
         "hashlimit": np.zeros(max(memory.hashlimit, 1), dtypes.HASHLIMIT),
         "hashlimit_buckets": np.zeros(max(memory.hashlimit_buckets, 1), np.uint32),
+        "counted": np.zeros(COUNTED if memory.counts else 1, dtypes.COUNTED),
+        "counted_buckets": np.zeros(COUNTED if memory.counts else 1, np.uint32),
+        "counted_free": np.zeros(2, np.uint32),
     }
 
 

@@ -2,7 +2,7 @@
 
 from _fastpath.trace import EventKind
 from dataplane.node.iptables import Match
-from dataplane.reference import match_hashlimit, match_recent, match_time
+from dataplane.reference import match_connlimit, match_hashlimit, match_recent, match_time
 from dataplane.reference.choice import rule_identity
 from dataplane.reference.match_words import (
     Options,
@@ -119,6 +119,7 @@ def check_certainty(place: Place, where: Where, match: Match) -> None:
 
 
 ANSWERS: dict[str, RememberingAnswer] = {
+    "connlimit": match_connlimit.answer,
     "hashlimit": match_hashlimit.answer,
     "limit": _limit,
     "quota": _quota,

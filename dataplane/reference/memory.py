@@ -1,8 +1,10 @@
-"""Tables that matches share on a node: what `recent` and `hashlimit` remember."""
+"""Addresses, flows and connections: what `recent`, `hashlimit` and `connlimit` remember."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from dataplane.node.state import Address
+from dataplane.reference.conntrack_tuple import Tuple
 
 
 @dataclass
@@ -51,3 +53,17 @@ class HashlimitTable:
     rate: int
     burst: int
     flows: dict[FlowKey, Flow] = field(default_factory=dict)
+
+
+class Counted(NamedTuple):
+    """A connection on a list: its original tuple, and its zones by direction."""
+
+    original: Tuple
+    zones: tuple[int, int]
+
+
+@dataclass
+class CountedList:
+    collected: int  # tick when it was last looked through
+    held: list[Counted] = field(default_factory=list)
+    collected_count: int = 0

@@ -3,10 +3,10 @@
 from dataplane.node import realms
 from dataplane.node.groups import joined
 from dataplane.node.local_routes import all_routes
-from dataplane.node.state import NodeState, Route, RoutingRule
+from dataplane.node.state import Address, NodeState, Route, RoutingRule
 from dataplane.reference.conntrack_table import ConntrackTable
 from dataplane.reference.fragment_queues import Waiting
-from dataplane.reference.memory import HashlimitTable, RecentTable
+from dataplane.reference.memory import CountedList, HashlimitTable, RecentTable
 from dataplane.reference.set_table import Sets
 from dataplane.reference.tracking import tracks_connections, tracks_dccp, uses_match
 
@@ -65,6 +65,8 @@ class Node:
         self.quotas: dict[MatchOfRule, int] = {}  # bytes left
         self.uncertain: set[tuple[object, ...]] = set()  # memories that may have been asked or not
         self.recent: dict[str, RecentTable] = {}
+        # Of `connlimit`: by address and zone.
+        self.counted: dict[MatchOfRule, dict[tuple[Address, int], CountedList]] = {}
         self.hashlimit: dict[tuple[int, str], HashlimitTable] = {}  # by family and name
 
     # Settings.
