@@ -40,6 +40,7 @@ from _fastpath.packet cimport PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, packet_pull,
 from _fastpath.realms cimport output_realms
 from _fastpath.reason cimport NETFILTER_DROP
 from _fastpath.state cimport (
+    CT_NEW,
     CT_RELATED,
     CT_RELATED_REPLY,
     USER_BRIDGE_IN,
@@ -52,6 +53,10 @@ from _fastpath.walk cimport END, GO_ON, answered, drop
 
 cdef enum:
     TABLE_MANGLE = 1
+
+
+cdef inline bint packet_begins(const packet_t* packet) noexcept nogil:
+    return packet.ctinfo in (CT_NEW, CT_RELATED, CT_RELATED_REPLY)
 
 
 cdef int nat_hook(walk_t* walk, const hook_t* entry, uint32_t hook) noexcept nogil:
@@ -69,7 +74,7 @@ cdef int nat_hook(walk_t* walk, const hook_t* entry, uint32_t hook) noexcept nog
                 return WALK_ACCEPT
             walk.reason = <uint16_t>reason
             return WALK_DROP
-    if not nat_is_set_up(walk, manip):
+    if packet_begins(walk.packet) and not nat_is_set_up(walk, manip):
         if entry.entry != 0xFFFFFFFFu:
             outcome = table_walk(walk, entry, &rule)
             if outcome != WALK_ACCEPT:

@@ -86,6 +86,16 @@ cdef bint quoted_view(const packet_t* packet, bint has_dccp, packet_t* view) noe
     return True
 
 
+cdef uint32_t written(const packet_t* view) noexcept nogil:
+    """Bytes of the quoted transport header that the manip_pkt of its protocol wants."""
+    cdef uint32_t there = view.size - view.l4
+    if view.proto == PROTO_TCP and there >= 20:
+        return 20
+    if view.proto == PROTO_SCTP and there >= 12:
+        return 12
+    return 8 if is_written(view.proto, view.has_ports) else 0
+
+
 cdef bint checksum_is_quoted(const packet_t* view) noexcept nogil:
     """Eight quoted bytes hold a UDP checksum, but not TCP's."""
     return view.proto != PROTO_TCP or view.l4 + 20 <= view.size
@@ -154,6 +164,7 @@ cdef int nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil:
         return NETFILTER_DROP
     if packet.size < ETHER_SIZE + packet.ip_length:
         return CAPTURE_CUT              # its checksum could not be computed anew
+    packet_pull(packet, view.frame + view.l4 + written(&view) - packet.frame - packet.thoff)
     trace_step(walk.trace, STEP_NAT, <uint32_t>packet.node * 2 + manip)
     translate_quoted(&view, connection_tuple(connection, 1 - packet.direction), 1 - manip)
     tuple_invert(&target, connection_tuple(connection, 1 - packet.direction))

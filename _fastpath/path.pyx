@@ -152,6 +152,7 @@ from _fastpath.walk cimport (
 
 
 cdef enum:
+    VLAN_SIZE = 4               # VLAN_HLEN
     IPV6_MTU_MIN = 1280
     ARRIVALS_MAX = 600      # of a packet that loops below the IP layer, where no TTL ends it
 
@@ -418,10 +419,11 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     if not is_ipv6 and options_strict(packet) and not addr_is_zero(way.gateway):
         return answered(walk, icmp_error(
             walk, GENERATED_ICMP_UNREACHABLE, 3, 5, 0), SOURCE_ROUTED)
-    if (packet.proto == PROTO_TCP and packet.ip_length > walk.image.devices[device].mtu
-            and not packet.ignore_df):
-        # Longer than the device it came by takes: it was never one frame.  The capture shows
-        # it before its sender's device cut it up (GSO), and Linux lets it pass whole.
+    if (packet.proto == PROTO_TCP and not packet.ignore_df
+            and packet.ip_length > walk.image.devices[device].mtu + VLAN_SIZE):
+        # Longer than the device it came by takes, even as a tagged frame (is_skb_forwardable):
+        # it was never one frame.  The capture shows it before its sender's device cut it up
+        # (GSO), and Linux lets it pass whole.
         packet.is_gso = 1
     if is_ipv6 and device != way.device and not may_leave_link(packet):
         return beyond_scope(walk)

@@ -7,7 +7,7 @@ from dataplane.reference.conntrack_table import Connection, Status
 from dataplane.reference.conntrack_tuple import quoted_packet
 from dataplane.reference.nat import applies, edit, rewrite
 from dataplane.reference.nat_tuple import inverse
-from dataplane.reference.packet import DCCP, GRE, ICMPV6, WITH_PORTS, Packet
+from dataplane.reference.packet import DCCP, ETHER_SIZE, GRE, ICMPV6, SCTP, TCP, WITH_PORTS, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
 
@@ -33,6 +33,7 @@ def translate_error(place: Place, packet: Packet, manip: int) -> None:
         raise dropped(Reason.NETFILTER_DROP)
     if not packet.is_whole:  # its checksum could not be computed anew
         raise unknown(Reason.CAPTURE_CUT)
+    packet.pull(8 + quoted.transport.offset - ETHER_SIZE + _written(place, quoted))
     edit(quoted, other, 1 - manip)
     start = packet.transport.offset + 8
     packet.frame[start : start + len(quoted.ip)] = quoted.ip
@@ -45,6 +46,14 @@ def _is_written(place: Place, quoted: Packet) -> bool:
     if quoted.protocol == DCCP:
         return place.node.tracks_dccp
     return quoted.protocol in WITH_PORTS or quoted.is_icmp or quoted.protocol == GRE
+
+
+def _written(place: Place, quoted: Packet) -> int:
+    """Bytes of the quoted transport header that the manip_pkt of its protocol wants."""
+    whole = {TCP: 20, SCTP: 12}.get(quoted.protocol, 8)
+    if not _is_written(place, quoted):
+        return 0
+    return whole if len(quoted.payload) >= whole else 8
 
 
 def _is_redirect(packet: Packet) -> bool:

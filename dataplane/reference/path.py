@@ -52,6 +52,7 @@ from dataplane.reference.topology import Device, Kind, Topology, group_mac, is_g
 BROADCAST_MAC = "ff:ff:ff:ff:ff:ff"
 NO_MAC = "00:00:00:00:00:00"
 MOST_ARRIVALS = 600  # of one packet: where it loops below IP, no TTL ends it
+VLAN_SIZE = 4  # VLAN_HLEN
 # What a route's refusal is answered with.
 ANSWERS = {
     Reason.NO_ROUTE: icmp.NET_UNREACHABLE,
@@ -309,9 +310,11 @@ class Path:
             raise dropped(Reason.OTHER_HOST)  # pkt_type: not for this host alone
         if packet.ttl <= 1:
             raise answers.error(self, node, packet, icmp.TIME_EXCEEDED, Reason.TTL_EXPIRED)
-        if packet.protocol == TCP and packet.ip_length > device.link.mtu and not packet.ignore_df:
-            # Too long already for the device it came by: it never was one frame.  Its sender
-            # left it to a device to be cut up (GSO), and so may we, whatever carries it.
+        longest = device.link.mtu + VLAN_SIZE
+        if packet.protocol == TCP and packet.ip_length > longest and not packet.ignore_df:
+            # Too long already for the device it came by, even as a tagged frame
+            # (is_skb_forwardable): it never was one frame.  Its sender left it to a device to be
+            # cut up (GSO), and so may we, whatever carries it.
             packet.is_gso = True
         if packet.family == 6 and out is not device:
             self._refuse_source(node, packet)
