@@ -122,13 +122,23 @@ cdef inline bint is_unknown(const packet_t* packet, const tuple_t* target) noexc
     return packet.proto == PROTO_DCCP and not has_port(packet, target)
 
 
-cdef bint is_writable(packet_t* packet) noexcept nogil:
-    """The manip_pkt of each protocol wants its header, GRE's four bytes more than it may have."""
+cdef bint gre_is_writable(const packet_t* packet, uint32_t at, uint32_t end,
+                          uint32_t manip) noexcept nogil:
+    """gre_manip_pkt: four bytes more than a header may have, and for its receiver a version
+    that it knows."""
+    if at + 8 > end:
+        return False
+    return manip == MANIP_SRC or at + 2 > packet.size or packet.frame[at + 1] & 7 < 2
+
+
+cdef bint is_writable(packet_t* packet, uint32_t manip) noexcept nogil:
+    """The manip_pkt of each protocol wants its header."""
     if packet.proto == PROTO_TCP:
         packet_pull(packet, 20)
     elif packet.proto == PROTO_SCTP:
         packet_pull(packet, 12)
-    return packet.proto != PROTO_GRE or packet.ip_length + ETHER_SIZE >= packet.thoff + 8
+    return packet.proto != PROTO_GRE or gre_is_writable(
+        packet, packet.thoff, ETHER_SIZE + packet.ip_length, manip)
 
 
 cdef bint nat_packet(walk_t* walk, uint32_t manip) noexcept nogil:
@@ -141,7 +151,7 @@ cdef bint nat_packet(walk_t* walk, uint32_t manip) noexcept nogil:
         bit ^= IPS_SRC_NAT | IPS_DST_NAT    # in replies the other side is undone
     if not connection.status & bit:
         return True
-    if not is_writable(packet):
+    if not is_writable(packet, manip):
         return False
     # We are aiming to look like the inverse of the other direction.
     tuple_invert(&target, connection_tuple(connection, 1 - packet.direction))
