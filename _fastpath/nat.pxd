@@ -17,6 +17,8 @@ cdef void nat_null_binding(walk_t* walk, uint32_t manip) noexcept nogil
 cdef bint nat_is_set_up(walk_t* walk, uint32_t manip) noexcept nogil
 # nf_nat_packet: rewrites the packet as its connection says.
 cdef bint nat_packet(walk_t* walk, uint32_t manip) noexcept nogil
+cdef bint gre_is_writable(const packet_t* packet, uint32_t at, uint32_t end,
+                          uint32_t manip) noexcept nogil
 
 # There is one, and conntrack knows it: Linux forgot about DCCP's with 6.16.
 cdef inline bint has_port(const packet_t* packet, const tuple_t* target) noexcept nogil:

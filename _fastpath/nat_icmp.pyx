@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from _fastpath.address cimport addr_equal, addr_t
 from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_pseudo
 from _fastpath.conntrack_tuple cimport is_icmp, quoted_transport, tuple_invert
-from _fastpath.nat cimport MANIP_DST, MANIP_SRC, has_port
+from _fastpath.nat cimport MANIP_DST, MANIP_SRC, gre_is_writable, has_port
 from _fastpath.packet cimport (
     CHECKSUM_UNSEEN,
     CHECKSUM_WRONG,
@@ -161,6 +161,8 @@ cdef int nat_icmp_error(walk_t* walk, uint32_t manip) noexcept nogil:
     if not connection.status & bit:
         return 0
     if not quoted_view(packet, walk.image.nodes[packet.node].has_dccp != 0, &view):
+        return NETFILTER_DROP
+    if view.proto == PROTO_GRE and not gre_is_writable(&view, view.l4, view.size, 1 - manip):
         return NETFILTER_DROP
     if packet.size < ETHER_SIZE + packet.ip_length:
         return CAPTURE_CUT              # its checksum could not be computed anew

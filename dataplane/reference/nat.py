@@ -54,16 +54,23 @@ def translate(place: Place, packet: Packet, manip: int) -> None:
     connection = packet.connection
     assert connection is not None
     if applies(connection, direction_of(packet), manip):
-        _make_writable(packet)
+        _make_writable(packet, manip)
         target = inverse(connection.tuples[1 - direction_of(packet)])
         rewrite(place, packet, target, manip)
 
 
-def _make_writable(packet: Packet) -> None:
-    """The manip_pkt of each protocol wants its header, GRE's four bytes more than it may have."""
+def _make_writable(packet: Packet, manip: int) -> None:
+    """The manip_pkt of each protocol wants its header."""
     if packet.protocol in (TCP, SCTP):
         packet.pull(20 if packet.protocol == TCP else 12)
-    if packet.protocol == GRE and packet.payload_length < 8:
+    if packet.protocol == GRE:
+        check_gre(packet.payload, packet.payload_length, manip)
+
+
+def check_gre(header: bytes, length: int, manip: int) -> None:
+    """gre_manip_pkt: four bytes more than a header may have, and for its receiver a version
+    that it knows."""
+    if length < 8 or (manip == DESTINATION and header[1:2] and header[1] & 7 > 1):
         raise dropped(Reason.NETFILTER_DROP)
 
 

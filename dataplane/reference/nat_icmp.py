@@ -5,7 +5,7 @@ from dataplane.reference.checksum import checksum, pseudo_header
 from dataplane.reference.conntrack import direction_of
 from dataplane.reference.conntrack_table import Connection, Status
 from dataplane.reference.conntrack_tuple import quoted_packet
-from dataplane.reference.nat import applies, edit, rewrite
+from dataplane.reference.nat import applies, check_gre, edit, rewrite
 from dataplane.reference.nat_tuple import inverse
 from dataplane.reference.packet import DCCP, ETHER_SIZE, GRE, ICMPV6, SCTP, TCP, WITH_PORTS, Packet
 from dataplane.reference.place import Place
@@ -31,6 +31,8 @@ def translate_error(place: Place, packet: Packet, manip: int) -> None:
     quoted = quoted_packet(packet)
     if quoted is None or (_is_written(place, quoted) and len(quoted.payload) < 8):
         raise dropped(Reason.NETFILTER_DROP)
+    if quoted.protocol == GRE:
+        check_gre(quoted.payload, len(quoted.payload), 1 - manip)
     if not packet.is_whole:  # its checksum could not be computed anew
         raise unknown(Reason.CAPTURE_CUT)
     packet.pull(8 + quoted.transport.offset - ETHER_SIZE + _written(place, quoted))
