@@ -33,6 +33,7 @@ TRACKING_MATCHES = {
 }  # fmt: skip
 TRACKING_TARGETS = {
     "CT", "CONNMARK", "CONNSECMARK", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP",
+    "SYNPROXY",
 }  # fmt: skip
 
 HookRow = tuple[int, int, int, int, int, int]  # HOOK
@@ -164,7 +165,7 @@ def hook_rows(rules: RuleTables, node: str, family: int, ruleset: Ruleset) -> li
             chain = rules.base_chains.get((node, family, "nat", name))
             entry, underflow = chain or (NO_CHAIN, NO_CHAIN)
             entries.append((NAT_PRIORITIES[name], entry, underflow, int(HookKind.ENTRY_NAT), 2, 0))
-        if _tracks(ruleset):
+        if tracks_connections(ruleset):
             entries += _conntrack_entries(name)
         rows[hook] = sorted(entries)
     return rows
@@ -196,7 +197,7 @@ def _conntrack_entries(hook: str) -> Iterator[HookRow]:
         yield (CONFIRM_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_CONFIRM), 0, 0)
 
 
-def _tracks(ruleset: Ruleset) -> bool:
+def tracks_connections(ruleset: Ruleset) -> bool:
     for table in ruleset.tables.values():
         for chain in table.chains.values():
             for rule in chain.rules:

@@ -58,6 +58,8 @@ def _dscp(place: Place, options: Options, packet: Packet) -> str:
 
 def _ecn(place: Place, options: Options, packet: Packet) -> str:
     """ipt_ECN.c, --ecn-tcp-remove: ECE and CWR off."""
+    if options.keys() != {"--ecn-tcp-remove"}:
+        raise unknown(Reason.TARGET_UNMODELLED)
     if packet.protocol != TCP:
         return CONTINUE
     if not packet.is_first:

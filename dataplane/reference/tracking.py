@@ -10,7 +10,7 @@ from dataplane.node.iptables import Rule, Ruleset
 
 # What makes the kernel track connections: these register conntrack's hooks when loaded.
 TRACKING_MATCHES = frozenset(
-    ["conntrack", "state", "connmark", "connbytes", "connlabel", "connlimit", "helper"]
+    ["conntrack", "state", "connmark", "connbytes", "connlabel", "connlimit", "helper", "cluster"]
 )
 TRACKING_TARGETS = frozenset(
     [
