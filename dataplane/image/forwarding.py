@@ -11,7 +11,7 @@ from dataplane.image.fib_rules import rule_rows
 from dataplane.image.lpm import Tries
 from dataplane.node import realms
 from dataplane.node.local_routes import all_routes
-from dataplane.node.multipath import answer_route, legs, upper_bounds
+from dataplane.node.multipath import UNMODELLED, answer_route, legs, upper_bounds
 from dataplane.node.route_text import route_text
 from dataplane.node.state import NodeState, Route, RoutingRule
 
@@ -125,7 +125,8 @@ def _answering(tables: RouteTables, node: str, family: int, kind: str, rule: Rou
         int(KINDS.get(route.type, RouteKind.ROUTE_UNKNOWN)), family, 0, 0, 0, 0, family, 0,
         0, 0,
     ]  # fmt: skip
-    return tables.add(row, RouteName(node, family, "", route_text(route)))
+    text = UNMODELLED if route.type == UNMODELLED else route_text(route)
+    return tables.add(row, RouteName(node, family, "", text))
 
 
 def _anycast(route: Route) -> Anycast:
