@@ -10,6 +10,12 @@ cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
                      uint32_t detail) noexcept nogil
 # ip_error: the packet has no route, and its sender is told as the reason wants it.
 cdef int not_routed(walk_t* walk, uint16_t reason) noexcept nogil
+# A packet that goes back where it came from: its sender is told the shorter way, and it goes on
+# (ip_rt_send_redirect, ndisc_send_redirect).
+cdef void redirect(walk_t* walk, int32_t route) noexcept nogil
+cdef void redirect6(walk_t* walk, int32_t device, int32_t route) noexcept nogil
+# The next hop does not answer: the end of the packet.
+cdef int no_neighbour(walk_t* walk, uint16_t reason) noexcept nogil
 # The REJECT target: whether an answer was sent.
 cdef bint reject(walk_t* walk, const target_t* target) noexcept nogil
 # arp_process: the node answers for the addresses that are local to it.

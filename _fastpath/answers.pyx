@@ -1,6 +1,6 @@
 """What a node says to a packet that goes no further.  Specified by dataplane.reference.answers."""
 
-from _fastpath.address cimport addr_is_zero, addr_t
+from _fastpath.address cimport addr_equal, addr_is_zero, addr_t
 from _fastpath.choice cimport CHOICE_FRAGMENT_ID, CHOICE_IP_ID, choice_fed, fold
 from _fastpath.conntrack_tcp cimport tcp_set_closing
 from _fastpath.fib_rules cimport flowi_t, flowi_to
@@ -15,10 +15,18 @@ from _fastpath.icmp cimport (
     arp_request_target,
     icmp_build,
     icmp_may_answer,
+    redirect6_build,
     reset_build,
     reset_may_answer,
 )
-from _fastpath.image cimport REJECT_TCP_RESET, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_MULTICAST
+from _fastpath.image cimport (
+    REJECT_TCP_RESET,
+    ROUTE_BROADCAST,
+    ROUTE_LOCAL,
+    ROUTE_MULTICAST,
+    route_t,
+)
+from _fastpath.icmp_rate cimport rate_error, rate_redirect, rate_refusal, rate_second
 from _fastpath.ip_options cimport echo_t, options_build, options_echo
 from _fastpath.packet cimport (
     PROTO_ICMP,
@@ -30,11 +38,18 @@ from _fastpath.packet cimport (
     store48,
 )
 from _fastpath.reason cimport NO_ROUTE, ROUTE_PROHIBIT, ROUTE_UNREACHABLE
-from _fastpath.source_address cimport select_address, select_address6, source_address
+from _fastpath.neighbour cimport known_mac
+from _fastpath.source_address cimport (
+    link_local_address,
+    select_address,
+    select_address6,
+    source_address,
+)
 from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY, PENDING_MAX, connection_t
 from _fastpath.trace cimport (
     EVENT_IP_ID,
     GENERATED_ARP_REPLY,
+    GENERATED_ICMP_REDIRECT,
     GENERATED_ICMP_UNREACHABLE,
     GENERATED_TCP_RESET,
     trace_value,
@@ -129,6 +144,10 @@ cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
         return False
     if not way_back(walk, type, code, kind_of_dst, &echo, &back, &src):
         return False
+    if walk.image.routes[back].kind != ROUTE_LOCAL and not rate_error(
+            walk, type, code, packet.src if addr_is_zero(echo.first_hop) else echo.first_hop,
+            walk.image.routes[back].prefixlen):
+        return False
     if packet.family == 4 and not room_for_quote(walk, back, echo.size, &room):
         return False
     made = spawn(walk)
@@ -200,10 +219,64 @@ cdef bint error_source(const walk_t* walk, addr_t dst, int32_t back, addr_t* src
     return packet.family == 4
 
 
+cdef void redirect(walk_t* walk, int32_t route) noexcept nogil:
+    """ip_rt_send_redirect"""
+    cdef const route_t* way = &walk.image.routes[route]
+    cdef addr_t next_hop = walk.packet.dst
+    if way.gateway_family == 4 and not addr_is_zero(way.gateway):
+        next_hop = way.gateway
+    if rate_redirect(walk):
+        icmp_error(walk, GENERATED_ICMP_REDIRECT, 5, 1, <uint32_t>next_hop.lo)
+
+
+cdef void redirect6(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
+    """ndisc_send_redirect"""
+    cdef const packet_t* packet = walk.packet
+    cdef const route_t* way = &walk.image.routes[route]
+    cdef addr_t target = packet.dst if addr_is_zero(way.gateway) else way.gateway
+    cdef addr_t src
+    cdef flowi_t flow
+    cdef int32_t back = -1
+    cdef packet_t* made
+    if not rate_second(walk, packet.dst):
+        return
+    if not link_local_address(walk.image, device, &src):
+        return
+    if not addr_equal(packet.dst, target) and target.hi >> 54 != 0x3FA:
+        return
+    flow = flowi_to(walk.image, packet.node, 6, packet.src)
+    flow.src, flow.oif, flow.proto = src, device, PROTO_ICMPV6
+    flow.dport = 137 << 8
+    flow.oif_is_wish = packet.src.hi >> 54 != 0x3FA
+    if route_output(walk.image, walk.state, &flow, NULL, &back):
+        return
+    if not addr_is_zero(walk.image.routes[back].gateway) or walk.pending_count >= PENDING_MAX:
+        return
+    if not rate_second(walk, packet.src):
+        return
+    made = spawn(walk)
+    redirect6_build(made, packet, src, target, known_mac(walk.image, device, 6, target))
+    made.node = packet.node
+    made.generated = GENERATED_ICMP_REDIRECT
+    made.route = back
+    made.is_routed = 1
+    walk.pending_count += 1
+
+
+cdef int no_neighbour(walk_t* walk, uint16_t reason) noexcept nogil:
+    """arp_error_report, ndisc_error_report"""
+    cdef bint is_ipv6 = walk.packet.family == 6
+    return answered(walk, icmp_error(
+        walk, GENERATED_ICMP_UNREACHABLE, 1 if is_ipv6 else 3, 3 if is_ipv6 else 1, 0), reason)
+
+
 cdef int not_routed(walk_t* walk, uint16_t reason) noexcept nogil:
     """ip_error, ip6_pkt_drop: what is told to the sender."""
     cdef const packet_t* packet = walk.packet
     cdef bint is_ipv6 = packet.family == 6
+    if not is_ipv6 and reason in (NO_ROUTE, ROUTE_UNREACHABLE, ROUTE_PROHIBIT) and (
+            not rate_refusal(walk)):
+        return drop(walk, reason)
     if reason == NO_ROUTE or reason == ROUTE_UNREACHABLE:
         return answered(walk, icmp_error(
             walk, GENERATED_ICMP_UNREACHABLE, 1 if is_ipv6 else 3,

@@ -35,6 +35,8 @@ from _fastpath.packet cimport BUFFER_SIZE, FRAME_MAX, packet_load, packet_parse
 from _fastpath.path cimport walk_from_device, walk_from_node
 from _fastpath.sets cimport sets_begin, sets_rehash
 from _fastpath.state cimport (
+    budget_t,
+    peer_t,
     CUTS_MAX,
     PENDING_MAX,
     choice_t,
@@ -234,6 +236,9 @@ cdef class Engine:
         cdef fragment_queue_t[::1] fragments = arrays["fragments"]
         cdef uint8_t[::1] fragment_bytes = arrays["fragment_bytes"]
         cdef seen_t[::1] seen = arrays["seen"]
+        cdef peer_t[::1] peers = arrays["peers"]
+        cdef uint32_t[::1] peer_count = arrays["peer_count"]
+        cdef budget_t[::1] budgets = arrays["budgets"]
         cdef uint64_t[::1] counters = arrays["counters"]
         cdef memory_t[::1] memory = arrays["memory"]
         cdef recent_t[::1] recent = arrays["recent"]
@@ -257,6 +262,10 @@ cdef class Engine:
         self.state.fragment_bytes = &fragment_bytes[0]
         self.state.learned = &learned[0]
         self.state.learned_mask = <uint32_t>learned.shape[0] - 1
+        self.state.peers = &peers[0]
+        self.state.peer_mask = <uint32_t>peers.shape[0] - 1
+        self.state.peer_count = &peer_count[0]
+        self.state.budgets = &budgets[0]
         self.state.seen = &seen[0]
         self.state.seen_mask = <uint32_t>seen.shape[0] - 1
         self.state.counters = &counters[0]

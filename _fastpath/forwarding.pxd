@@ -33,6 +33,10 @@ cdef flowi_t reverse_flow(const image_t* image, const packet_t* packet, int32_t 
                           int32_t out_device, bint to_everybody) noexcept nogil
 # fib_info_nh_uses_dev
 cdef bint uses_device(const image_t* image, int32_t route, int32_t device) noexcept nogil
+# Whether the sender of an IPv4 packet that leaves by the device it came by could have sent it there
+# itself (__mkroute_input).
+cdef bint goes_back(const image_t* image, const packet_t* packet, int32_t device,
+                    int32_t route) noexcept nogil
 # The only destinations for which source 0.0.0.0 is right.
 cdef bint is_to_everybody(const packet_t* packet) noexcept nogil
 

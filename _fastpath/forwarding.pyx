@@ -1,6 +1,6 @@
 """Where an IP packet goes.  Specified by dataplane.reference.forwarding."""
 
-from _fastpath.address cimport addr_compare, addr_equal
+from _fastpath.address cimport addr_compare, addr_equal, addr_in, addr_is_zero
 from _fastpath.fib_rules cimport fib_lookup, flowi_input
 from _fastpath.fib_select cimport fib_select
 from _fastpath.image cimport (
@@ -15,6 +15,7 @@ from _fastpath.image cimport (
     ROUTE_UNICAST,
     ROUTE_UNKNOWN,
     ROUTE_UNREACHABLE,
+    address_t,
     device_t,
     group_t,
 )
@@ -147,6 +148,64 @@ cdef int check_source(const image_t* image, const packet_t* packet, int32_t devi
         if not node.has_custom_local and not node.has_custom_rules:
             return MARTIAN_SOURCE if is_own(image, dev.node, packet.src) else 0
     return reverse_path(image, packet, device, out_device, to_everybody)
+
+
+cdef bint goes_back(const image_t* image, const packet_t* packet, int32_t device,
+                    int32_t route) noexcept nogil:
+    cdef const device_t* dev = &image.devices[device]
+    cdef const route_t* way = &image.routes[route]
+    cdef flowi_t flow
+    cdef int32_t back
+    if way.device != device or not dev.send_redirects:
+        return False
+    flow = reverse_flow(image, packet, device, device, False)
+    back = fib_lookup(image, &flow)
+    if back < 0 or image.routes[back].kind not in (
+            ROUTE_UNICAST, ROUTE_LOCAL, ROUTE_BROADCAST, ROUTE_MULTICAST):
+        return False
+    if not is_near(image, &flow, device, back):
+        return False
+    return dev.shared_media or shares_subnet(image, dev, packet.src, way)
+
+
+cdef bint is_near(const image_t* image, flowi_t* flow, int32_t device,
+                  int32_t back) noexcept nogil:
+    """What __fib_validate_source says of the way back: it needs no gateway."""
+    cdef const device_t* dev = &image.devices[device]
+    cdef const route_t* way = &image.routes[back]
+    cdef uint32_t leg
+    if uses_device(image, back, device) or (
+            way.kind == ROUTE_LOCAL and dev.kind == DEVICE_LOOPBACK):
+        if way.leg_count:
+            way = &image.routes[way.leg_start]
+        return addr_is_zero(way.gateway)
+    if not dev.has_address:
+        return False
+    flow.oif = device
+    back = fib_lookup(image, flow)
+    if back < 0 or image.routes[back].kind != ROUTE_UNICAST:
+        return False
+    way = &image.routes[back]
+    for leg in range(way.leg_start, way.leg_start + way.leg_count):
+        if image.routes[leg].device == device:
+            return addr_is_zero(image.routes[leg].gateway)
+    return addr_is_zero(way.gateway)
+
+
+cdef bint shares_subnet(const image_t* image, const device_t* dev, addr_t address,
+                        const route_t* way) noexcept nogil:
+    """inet_addr_onlink"""
+    cdef bint has_gateway = way.gateway_family == 4 and not addr_is_zero(way.gateway)
+    cdef const address_t* own
+    cdef addr_t network
+    cdef uint32_t i
+    for i in range(dev.address_start, dev.address_start + dev.address_count):
+        own = &image.addresses[i]
+        network = addr_t(own.address.hi & own.mask.hi, own.address.lo & own.mask.lo)
+        if own.family == 4 and addr_in(address, network, own.mask) and (
+                not has_gateway or addr_in(way.gateway, network, own.mask)):
+            return True
+    return False
 
 
 cdef int check_addresses(const image_t* image, const packet_t* packet,

@@ -15,6 +15,10 @@ cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_
                      uint8_t code, uint32_t detail, uint8_t ttl, uint16_t id, uint32_t room,
                      const echo_t* echo) noexcept nogil
 
+# RFC 4861 4.5: a redirect about `about`, from `src`.  `mac`: of the target; 0 = not known.
+cdef void redirect6_build(packet_t* packet, const packet_t* about, addr_t src, addr_t target,
+                          uint64_t mac) noexcept nogil
+
 # nf_reject_ipv4.c: may a reset answer this segment?
 cdef bint reset_may_answer(packet_t* packet) noexcept nogil
 cdef void reset_build(packet_t* packet, const packet_t* about, uint8_t ttl) noexcept nogil

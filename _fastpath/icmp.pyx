@@ -141,6 +141,35 @@ cdef void icmp_build(packet_t* packet, const packet_t* about, addr_t src, uint8_
     packet_parse(packet)
 
 
+cdef void redirect6_build(packet_t* packet, const packet_t* about, addr_t src, addr_t target,
+                          uint64_t mac) noexcept nogil:
+    cdef uint32_t link = 8 if mac else 0
+    cdef uint32_t most = IPV6_ERROR_MAX - 80 - link
+    cdef uint32_t room = min(most, about.ip_length + 8) & ~<uint32_t>7
+    cdef uint32_t quoted = min(room - 8, about.size - ETHER_SIZE)
+    cdef uint32_t size = 40 + link + 8 + quoted
+    cdef uint8_t* icmp
+    cdef uint8_t* option
+    begin(packet, ETHER_SIZE + 40 + size)
+    write_ipv6(packet, src, about.src, PROTO_ICMPV6, 255)
+    icmp = packet.frame + ETHER_SIZE + 40
+    icmp[0] = 137
+    store64(icmp + 8, target.hi)
+    store64(icmp + 16, target.lo)
+    store64(icmp + 24, about.dst.hi)
+    store64(icmp + 32, about.dst.lo)
+    option = icmp + 40
+    if mac:
+        option[0], option[1] = 2, 1     # the target's link-layer address
+        store48(option + 2, mac)
+        option += 8
+    option[0], option[1] = 4, <uint8_t>(room >> 3)
+    memcpy(option + 8, about.frame + ETHER_SIZE, quoted)
+    store16(icmp + 2, checksum_finish(checksum_add(
+        checksum_pseudo(src, about.src, PROTO_ICMPV6, size), icmp, size)))
+    packet_parse(packet)
+
+
 # --------------------------------------------------------------------------- TCP resets
 
 

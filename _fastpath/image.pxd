@@ -435,6 +435,7 @@ cdef struct node_t:
     uint32_t icmp6_ratemask[8]  # ICMPv6's 256
     uint32_t icmp_per_second, icmp_burst    # icmp_msgs_per_sec, icmp_msgs_burst
     uint32_t icmp_inbound       # icmp_errors_use_inbound_ifaddr
+    uint32_t icmp6_scales       # IPv6: more to wider prefixes
 
 cdef struct device_t:
     uint64_t name[2]            # IFNAMSIZ bytes, for -i and -o

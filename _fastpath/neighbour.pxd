@@ -24,3 +24,7 @@ cdef void neighbour_see(const image_t* image, state_t* state, int32_t device,
 # The same for walk.packet, with the step.  0, or the Reason why the address is not to be had.
 cdef int neighbour_mac(walk_t* walk, int32_t device, uint8_t family, addr_t next_hop,
                        uint64_t* mac) noexcept nogil
+
+# What the neighbour table says of an address; 0 = nothing.
+cdef uint64_t known_mac(const image_t* image, int32_t device, uint8_t family,
+                        addr_t address) noexcept nogil

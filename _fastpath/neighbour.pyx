@@ -115,3 +115,9 @@ cdef int neighbour_mac(walk_t* walk, int32_t device, uint8_t family, addr_t next
     elif found == RESOLVED_UNKNOWN:
         return NEIGHBOUR_UNKNOWN
     return 0
+
+
+cdef uint64_t known_mac(const image_t* image, int32_t device, uint8_t family,
+                        addr_t address) noexcept nogil:
+    cdef int32_t entry = find_neighbour(image, device, family, address)
+    return image.neighbours[entry].mac if entry >= 0 and image.neighbours[entry].state == 1 else 0

@@ -25,11 +25,12 @@ from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t, uint8_t
 from libc.string cimport memset
 
 from _fastpath.address cimport addr_equal, addr_is_zero, addr_t
-from _fastpath.answers cimport arp_answer, icmp_error, not_routed
+from _fastpath.answers cimport arp_answer, icmp_error, no_neighbour, not_routed, redirect, redirect6
 from _fastpath.bridge cimport bridge_input, bridge_output, bridge_push
 from _fastpath.conntrack cimport conntrack_drop
 from _fastpath.cuts cimport NO_MORE, cut, next_fragment
 from _fastpath.forwarding cimport (
+    goes_back,
     host_lookup,
     output_device,
     route_input,
@@ -100,6 +101,7 @@ from _fastpath.reason cimport (
     IP_HEADER_INVALID,
     LEFT_BY_DEVICE,
     LOCAL_PROCESS,
+    NEIGHBOUR_FAILED,
     NO_ROUTE,
     OTHER_HOST,
     ROUTE_BLACKHOLE,
@@ -425,8 +427,11 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
         # it was never one frame.  The capture shows it before its sender's device cut it up
         # (GSO), and Linux lets it pass whole.
         packet.is_gso = 1
-    if is_ipv6 and device != way.device and not may_leave_link(packet):
-        return beyond_scope(walk)
+    if is_ipv6:
+        if device == way.device:
+            redirect6(walk, device, route)
+        elif not may_leave_link(packet):
+            return beyond_scope(walk)
     if is_ipv6:         # the route's own is asked only when the packet leaves
         mtu = max(walk.image.devices[way.device].mtu6, <uint32_t>IPV6_MTU_MIN)
     if exceeds(packet, mtu):
@@ -434,6 +439,9 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     trace_value(walk.trace, EVENT_TTL, packet.ttl, packet.ttl - 1)
     packet_set_ttl(packet, packet.ttl - 1)
     packet.in_device, packet.out_device = device, way.device
+    if not is_ipv6 and not packet.options.source_at and goes_back(
+            walk.image, packet, device, route):
+        redirect(walk, route)
     if hooks(walk, HOOK_FORWARD) == END:
         return END
     if not is_ipv6 and packet.frame[ETHER_SIZE] & 15 > 5:
@@ -553,6 +561,8 @@ cdef int link_output(walk_t* walk) noexcept nogil:
         else:
             reason = neighbour_mac(walk, device, way.gateway_family, packet.dst
                                    if addr_is_zero(way.gateway) else way.gateway, &mac)
+            if reason == NEIGHBOUR_FAILED:
+                return no_neighbour(walk, NEIGHBOUR_FAILED)
             if reason:
                 return drop(walk, <uint16_t>reason)
     set_ether_src(walk, dev.mac)

@@ -17,6 +17,8 @@ cdef bint select_address(const image_t* image, int32_t device, addr_t next_hop, 
 # IPv6, for what leaves by `device` (-1 = any) to `dst` (ipv6_dev_get_saddr).
 cdef bint select_address6(const image_t* image, int32_t node, int32_t device, addr_t dst,
                           addr_t* address) noexcept nogil
+# The device's last link-local one (ipv6_get_lladdr).
+cdef bint link_local_address(const image_t* image, int32_t device, addr_t* address) noexcept nogil
 # The device's first of all.
 cdef bint first_address(const image_t* image, int32_t device, uint8_t family,
                         addr_t* address) noexcept nogil

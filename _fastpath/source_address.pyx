@@ -173,6 +173,17 @@ cdef bint select_address6(const image_t* image, int32_t node, int32_t device, ad
     return found
 
 
+cdef bint link_local_address(const image_t* image, int32_t device, addr_t* address) noexcept nogil:
+    cdef const device_t* dev = &image.devices[device]
+    cdef bint found = False
+    cdef uint32_t i
+    for i in range(dev.address_start, dev.address_start + dev.address_count):
+        if image.addresses[i].family == 6 and image.addresses[i].address.hi >> 54 == 0x3FA:
+            address[0] = image.addresses[i].address
+            found = True
+    return found
+
+
 cdef bint is_better(const score_t* one, const score_t* other) noexcept nogil:
     cdef int rule
     for rule in range(5):

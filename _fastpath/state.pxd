@@ -1,6 +1,6 @@
 # What packets change, beside the image: flat arrays of a capacity given from above.
 # Kernels fill them and allocate nothing; a full table is a named outcome.
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from _fastpath.address cimport addr_t
 from _fastpath.image cimport image_t
@@ -184,6 +184,22 @@ cdef struct learned_t:
     int32_t bridge
     int32_t port
 
+# Who was sent an ICMP error or redirect: struct inet_peer.
+cdef struct peer_t:
+    addr_t address
+    int64_t last            # tick
+    int64_t tokens
+    int32_t node
+    uint8_t family          # 0 = free
+    uint8_t redirects
+    uint16_t padding
+
+# What a node as a whole may still send: icmp_global_credit.
+cdef struct budget_t:
+    int64_t credit
+    int64_t stamp           # tick of the last refill
+    uint64_t is_begun
+
 # A host seen on a wire: who would answer ARP for an address.
 cdef struct seen_t:
     addr_t address
@@ -289,6 +305,11 @@ cdef struct state_t:
     # hosts on wires
     seen_t* seen
     uint32_t seen_mask
+    # ICMP errors
+    peer_t* peers
+    uint32_t peer_mask
+    uint32_t* peer_count    # (1,)
+    budget_t* budgets       # (nodes,)
     # counters
     uint64_t* counters      # (rules, 2): packets, bytes
     # what matches remember

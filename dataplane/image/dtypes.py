@@ -27,6 +27,7 @@ NODE = np.dtype(
         ("fragment_memory", "u1", (4,)),
         ("icmp_ratelimit", "u4", (2,)), ("icmp_ratemask", "u4"), ("icmp6_ratemask", "u4", (8,)),
         ("icmp_per_second", "u4"), ("icmp_burst", "u4"), ("icmp_inbound", "u4"),
+        ("icmp6_scales", "u4"),
     ],
     align=True,
 )  # fmt: skip
@@ -252,6 +253,16 @@ FRAGMENT_QUEUE = np.dtype(
 )  # fmt: skip
 
 LEARNED = np.dtype([("mac", "u8"), ("bridge", "i4"), ("port", "i4")])
+PEER = np.dtype(
+    [
+        ("address", ADDR), ("last", "i8"), ("tokens", "i8"), ("node", "i4"), ("family", "u1"),
+        ("redirects", "u1"), ("padding", "u2"),
+    ],
+    align=True,
+)  # fmt: skip
+
+BUDGET = np.dtype([("credit", "i8"), ("stamp", "i8"), ("is_begun", "u8")], align=True)
+
 SEEN = np.dtype(
     [
         ("address", ADDR), ("mac", "u8"), ("segment", "i4"), ("family", "u1"), ("padding", "u1"),

@@ -107,7 +107,7 @@ def icmp_settings(state: NodeState) -> list[object]:
         (milliseconds * Tick.TICKS_PER_SECOND + 999) // 1000 for milliseconds in limits.ratelimit
     ]
     inbound = sysctl(state, "net.ipv4.icmp_errors_use_inbound_ifaddr", 0, 1)
-    return [ticks, words[0][0], words[1], limits.per_second, limits.burst, inbound]
+    return [ticks, words[0][0], words[1], limits.per_second, limits.burst, inbound, limits.scales]
 
 
 def sysctl(state: NodeState, name: str, default: int, most: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from _fastpath.icmp_rate import PEERS_MAX
 from _fastpath.image import PREFIX_LENGTHS
 from _fastpath.state import FRAGMENT_QUEUES, FRAGMENT_SLOT
 from _fastpath.trace import OUTPUT_RESERVE, STEPS_MAX, TAPS_RESERVE
@@ -70,6 +71,9 @@ class State:
             "fragments": np.zeros(FRAGMENT_QUEUES, dtypes.FRAGMENT_QUEUE),
             "fragment_bytes": np.zeros(FRAGMENT_QUEUES * FRAGMENT_SLOT, np.uint8),
             "seen": np.zeros(SEEN, dtypes.SEEN),
+            "peers": np.zeros(2 * PEERS_MAX, dtypes.PEER),
+            "peer_count": np.zeros(1, np.uint32),
+            "budgets": np.zeros(nodes, dtypes.BUDGET),
             "counters": np.zeros(2 * rules, np.uint64),
             **_memory_arrays(self.image.memory),
             **_set_arrays(self.image.arrays),

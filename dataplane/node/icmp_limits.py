@@ -9,7 +9,7 @@ from dataplane.node.state import NodeState
 MOST = 2**31 - 1
 RATEMASK4 = 0x1818  # destination unreachable, source quench, time exceeded, parameter problem
 RATEMASK6 = "0-1,3-127"  # all errors but "packet too big"
-FIRST_FAST = (6, 18)  # from here on net.ipv6.icmp.ratelimit begins with 100
+FIRST_FAST = (6, 18)  # net.ipv6.icmp.ratelimit begins with 100, whatever the route's prefix
 RANGE = re.compile(r"(\d+)(?:-(\d+))?\Z")
 
 
@@ -21,6 +21,7 @@ class IcmpLimits:
     ratemask: tuple[frozenset[int], frozenset[int]]  # types that are limited
     per_second: int  # icmp_msgs_per_sec: of the whole node
     burst: int  # icmp_msgs_burst
+    scales: bool  # IPv6 allows more to wider prefixes
 
 
 def icmp_limits(state: NodeState) -> IcmpLimits:
@@ -37,6 +38,7 @@ def icmp_limits(state: NodeState) -> IcmpLimits:
         ),
         _number(state, "net.ipv4.icmp_msgs_per_sec", 1000),
         _number(state, "net.ipv4.icmp_msgs_burst", 50),
+        not _is_fast(state),
     )
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from _fastpath.reason import Reason, Verdict
 from _fastpath.trace import EventKind, Generated
 from dataplane.node.state import Address, Route
-from dataplane.reference import conntrack, forwarding, icmp, ip_options
+from dataplane.reference import conntrack, forwarding, icmp, icmp_rate, ip_options
 from dataplane.reference.fib_rules import Flow
 from dataplane.reference.node import Node
 from dataplane.reference.packet import ICMP, ICMPV6, Packet
 from dataplane.reference.source_address import (
     LINK,
+    link_local_address,
     select_address,
     select_address6,
     source_address,
@@ -93,12 +94,75 @@ def send_error(path: Path, node: Node, packet: Packet, what: icmp.Error) -> bool
     if found is None:
         return False
     back, src = found
+    if not _may_send(path, node, what, back, echoed.first_hop or packet.src):
+        return False
     made = _made_error(path, node, packet, what, src, back, echoed)
     if made is None:
         return False
     conntrack.attach(made, packet)
     generated = icmp.generated_kind(packet.family, what)
     return _queue(path, Made(node, generated, made, None, back))
+
+
+def _may_send(path: Path, node: Node, what: icmp.Error, back: Route, to: Address) -> bool:
+    if not icmp_rate.is_limited(node.icmp_limits, to.version, what.type, what.code):
+        return True
+    if back.type == "local":  # no limit on the loopback
+        return True
+    now, length = icmp_rate.tick(path.now_ns), back.dst.prefixlen
+    return icmp_rate.may_send(node.icmp_rates, node.name, node.icmp_limits, to, length, now)
+
+
+def refuse(
+    path: Path, node: Node, packet: Packet, what: Mapping[int, icmp.Error], reason: int
+) -> Ended:
+    """ip_error, ip6_pkt_drop: the end of a packet that has no way."""
+    now = icmp_rate.tick(path.now_ns)
+    if packet.family == 4 and not icmp_rate.may_refuse(node.icmp_rates, node.name, packet.src, now):
+        return _ended(False, reason)
+    return error(path, node, packet, what, reason)
+
+
+def redirect(path: Path, node: Node, packet: Packet, next_hop: Address) -> None:
+    """ip_rt_send_redirect: the sender is told of a shorter way, and its packet goes on."""
+    now = icmp_rate.tick(path.now_ns)
+    if icmp_rate.may_redirect(node.icmp_rates, node.name, packet.src, now):
+        send_error(path, node, packet, icmp.redirect(next_hop))
+
+
+def redirect6(path: Path, node: Node, packet: Packet, device: Device, target: Address) -> None:
+    """ndisc_send_redirect"""
+    rates, now = node.icmp_rates, icmp_rate.tick(path.now_ns)
+    if not icmp_rate.may_spend(rates.peer(node.name, packet.dst, now), icmp_rate.SECOND, now):
+        return
+    src = link_local_address(node, device.name)
+    if src is None or (packet.dst != target and not target.is_link_local):
+        return
+    flow = Flow(
+        packet.src,
+        src,
+        oif=device.name,
+        protocol=ICMPV6,
+        dport=icmp.REDIRECT6 << 8,
+        oif_is_wish=not packet.src.is_link_local,
+    )
+    try:
+        back = forwarding.route_output(node, path.choices, flow)
+    except Ended:
+        return
+    if back.gateway is not None or path.made == MOST_MADE:
+        return
+    if not icmp_rate.may_spend(rates.peer(node.name, packet.src, now), icmp_rate.SECOND, now):
+        return
+    made = icmp.redirect6(packet, src, target, _known_mac(node, device.name, target))
+    _queue(path, Made(node, Generated.GENERATED_ICMP_REDIRECT, made, None, back))
+
+
+def _known_mac(node: Node, device: str, address: Address) -> str | None:
+    for entry in node.state.neighbours:
+        if (entry.dev, entry.dst) == (device, address) and "FAILED" not in entry.state:
+            return entry.lladdr
+    return None
 
 
 def _is_elsewhere(node: Node, address: Address) -> bool:

@@ -12,6 +12,7 @@ from dataplane.reference.choice import Choices
 from dataplane.reference.conntrack_listing import listing, load
 from dataplane.reference.fragment_queues import Waiting
 from dataplane.reference.headers import header_refusal, refusal
+from dataplane.reference.icmp_rate import Rates
 from dataplane.reference.neighbour import hear
 from dataplane.reference.node import Node
 from dataplane.reference.packet import ETHER_SIZE, Packet
@@ -69,9 +70,9 @@ class Engine:
     ):
         self.nodes = {name: Node(state) for name, state in nodes.items()}
         self.topology = Topology(nodes)
-        waiting = Waiting()
+        waiting, rates = Waiting(), Rates()
         for node in self.nodes.values():
-            node.fragments = waiting
+            node.fragments, node.icmp_rates = waiting, rates
         self.choices = Choices(seed, choices)
         self.has_begun = not has_listed
 

@@ -32,7 +32,10 @@ def select(node: Node, choices: Choices, flow: Flow, packet: Packet | None, rout
     if not route.nexthops:
         return route
     if flow.oif is not None:
-        return next(leg for leg in legs(route) if leg.dev == flow.oif)
+        found = next((leg for leg in legs(route) if leg.dev == flow.oif), None)
+        if found is None:  # wished for only
+            raise Unhashed
+        return found
     fields, extra = hash_fields(node, flow, packet)
     fed = choices.multipath_fed(node.name, fields, extra)
     if fed is not None:

@@ -3,10 +3,10 @@
 net/ipv4/route.c, net/ipv4/fib_frontend.c, net/ipv6/ip6_output.c, v6.12.
 """
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from _fastpath.reason import Reason
-from dataplane.node.multipath import UNMODELLED
+from dataplane.node.multipath import UNMODELLED, legs
 from dataplane.node.state import Address, Route
 from dataplane.reference.choice import Choices
 from dataplane.reference.fib_rules import ERRORS, Flow, flow_ports, input_flow, lookup
@@ -276,6 +276,45 @@ def _filter_reverse_path(node: Node, device: str, flow: Flow, strictness: int) -
         return
     if strictness == 1 or (strictness and not has_address(node, device)):
         raise dropped(Reason.REVERSE_PATH)
+
+
+def goes_back(node: Node, packet: Packet, device: str, route: Route) -> bool:
+    """__mkroute_input: the packet leaves by the device that it came by, and its sender is near
+    enough to send it there itself.  IPv4."""
+    if route.dev != device or not node.either_setting(device, "send_redirects", 1):
+        return False
+    back = lookup(node, reverse_flow(node, device, packet, device, False))
+    if back is None or kind_of(back) not in KINDS or not _is_near(node, device, packet, back):
+        return False
+    return node.either_setting(device, "shared_media", 1) or _shares_subnet(
+        node, device, packet.src, route.gateway
+    )
+
+
+def _is_near(node: Node, device: str, packet: Packet, back: Route) -> bool:
+    """What __fib_validate_source says of the way back: it needs no gateway."""
+    if not leads_to(node, back, device):
+        if not has_address(node, device):
+            return False
+        asked = reverse_flow(node, device, packet, device, False)._replace(oif=device)
+        again = lookup(node, asked)
+        if again is None or kind_of(again) != "unicast":
+            return False
+        back = next((leg for leg in legs(again) if leg.dev == device), again)
+    elif back.nexthops:
+        back = legs(back)[0]
+    return back.gateway is None
+
+
+def _shares_subnet(node: Node, device: str, address: Address, gateway: Address | None) -> bool:
+    """inet_addr_onlink"""
+    for own in node.state.addresses:
+        if own.dev == device and own.local.version == 4:
+            subnet = ip_network(f"{own.local}/{own.prefixlen}", strict=False)
+            is_v4 = gateway is not None and gateway.version == 4
+            if address in subnet and (not is_v4 or gateway in subnet):
+                return True
+    return False
 
 
 def leads_to(node: Node, route: Route, device: str) -> bool:

@@ -32,6 +32,7 @@ LAST_TYPE = 18  # NR_ICMP_TYPES
 MOST4 = 576  # RFC 1812, section 4.3.2.3
 MOST6 = 1280  # RFC 4443, section 2.4 (c)
 INTERNETWORK_CONTROL = 0xC0  # RFC 1812, section 4.3.2.5
+REDIRECT6 = 137
 TOS_BITS = 0x1E  # IPTOS_TOS_MASK
 AH, ESP, GRE, NO_NEXT = 51, 50, 47, 59
 # Integrity of their own, or a checksum of a part: nobody looks at it before a REJECT.
@@ -49,6 +50,7 @@ NET_UNREACHABLE = {4: Error(3, 0), 6: Error(1, 0)}
 HOST_UNREACHABLE = {4: Error(3, 1), 6: Error(1, 0)}
 PROHIBITED = {4: Error(3, 13), 6: Error(1, 1)}
 BEYOND_SCOPE = {6: Error(1, 2)}
+NO_NEIGHBOUR = {4: Error(3, 1), 6: Error(1, 3)}
 SOURCE_ROUTE_FAILED = {4: Error(3, 5)}
 TIME_EXCEEDED = {4: Error(11, 0), 6: Error(3, 0)}
 # `--reject-with`, as iptables-save prints it.
@@ -71,6 +73,26 @@ REJECTS = {
 
 def too_big(mtu: int) -> dict[int, Error]:
     return {4: Error(3, 4, mtu), 6: Error(2, 0, mtu)}
+
+
+def redirect(next_hop: Address) -> Error:
+    """Of a host."""
+    return Error(5, 1, int(next_hop))
+
+
+def redirect6(about: Packet, src: Address, target: Address, mac: str | None) -> Packet:
+    """RFC 4861, section 4.5.
+
+    mac  of the target, if it is known
+    """
+    link = bytes([2, 1]) + bytes.fromhex(mac.replace(":", "")) if mac else b""
+    room = min(MOST6 - 40 - 40 - len(link), about.ip_length + 8) & ~7
+    quoted = bytes([4, room >> 3]) + bytes(6) + about.ip[: room - 8]
+    start = bytes([REDIRECT6, 0, 0, 0]) + bytes(4)
+    body = start + target.packed + about.dst.packed + link + quoted
+    check = checksum(pseudo_header(src, about.src, ICMPV6, len(body)) + body)
+    body = body[:2] + check.to_bytes(2) + body[4:]
+    return _wrap(header6(ICMPV6, src, about.src, 255, len(body)) + body, IPV6)
 
 
 def parameter_problem(at: int) -> dict[int, Error]:

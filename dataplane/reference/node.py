@@ -2,10 +2,12 @@
 
 from dataplane.node import realms
 from dataplane.node.groups import joined
+from dataplane.node.icmp_limits import icmp_limits
 from dataplane.node.local_routes import all_routes
 from dataplane.node.state import Address, NodeState, Route, RoutingRule
 from dataplane.reference.conntrack_table import ConntrackTable
 from dataplane.reference.fragment_queues import Waiting
+from dataplane.reference.icmp_rate import Rates
 from dataplane.reference.memory import CountedList, HashlimitTable, RecentTable
 from dataplane.reference.set_table import Sets
 from dataplane.reference.tracking import tracks_connections, tracks_dccp, uses_match
@@ -56,6 +58,8 @@ class Node:
         self.sets = Sets(state.ipsets)
         self.conntrack = ConntrackTable()
         self.fragments = Waiting()  # the engine's nodes share one
+        self.icmp_limits = icmp_limits(state)
+        self.icmp_rates = Rates()  # which they share, too
         self.learned: dict[tuple[str, str], str] = {}  # (bridge, mac): port
         self.counters: dict[Rule, list[int]] = {}  # packets, bytes
         self.evaluations: dict[

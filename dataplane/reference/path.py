@@ -220,7 +220,7 @@ class Path:
         if packet.family == 4 and packet.frame[ETHER_SIZE] & 15 > 5:
             route, end = self._read_options(device, packet, route, end)
         if end is not None and end.reason in ANSWERS:
-            raise answers.error(self, node, packet, ANSWERS[end.reason], end.reason)
+            raise answers.refuse(self, node, packet, ANSWERS[end.reason], end.reason)
         if end is not None:
             raise end
         packet.realms = realms.of_input(node, device.name, packet, route)
@@ -316,8 +316,8 @@ class Path:
             # (is_skb_forwardable): it never was one frame.  Its sender left it to a device to be
             # cut up (GSO), and so may we, whatever carries it.
             packet.is_gso = True
-        if packet.family == 6 and out is not device:
-            self._refuse_source(node, packet)
+        if packet.family == 6:
+            self._look_at_source(node, packet, device, out, route)
         if packet.family == 4 and ip_options.is_strict(packet) and route.gateway is not None:
             what = icmp.SOURCE_ROUTE_FAILED
             raise answers.error(self, node, packet, what, Reason.SOURCE_ROUTED)
@@ -329,6 +329,8 @@ class Path:
         before = packet.ttl
         packet.set_ttl(before - 1)
         self.trace.event(EventKind.EVENT_TTL, before, packet.ttl)
+        if packet.family == 4 and forwarding.goes_back(node, packet, device.name, route):
+            self._redirect(node, packet, route)
         self.hook("FORWARD", node, packet, in_device=device, out_device=out, route=route)
         if packet.options is not None:
             ip_options.forward(
@@ -337,8 +339,18 @@ class Path:
         self.hook("POSTROUTING", node, packet, out_device=out, route=route)
         return self.ip_output(out, packet, route)
 
-    def _refuse_source(self, node: Node, packet: Packet) -> None:
-        """ip6_forward: between links only packets of a host that can be told from others go."""
+    def _redirect(self, node: Node, packet: Packet, route: Route) -> None:
+        if not ip_options.options_of(packet).source_at:
+            answers.redirect(self, node, packet, _next_hop(packet, route) or packet.dst)
+
+    def _look_at_source(
+        self, node: Node, packet: Packet, device: Device, out: Device, route: Route
+    ) -> None:
+        """ip6_forward: between links only packets of a host that can be told from others go; on
+        one link, the sender is told that it could have sent there itself."""
+        if out is device:
+            target = route.gateway or packet.dst
+            return answers.redirect6(self, node, packet, device, target)
         if packet.src.is_unspecified:
             raise dropped(Reason.SOURCE_SCOPE)
         if packet.src.is_link_local:
@@ -454,7 +466,13 @@ class Path:
             return group_mac(packet.dst)
         if route.type == "broadcast" or packet.dst == forwarding.LIMITED_BROADCAST:
             return BROADCAST_MAC
-        return self.resolve(self.node_of(out), out, route.gateway or packet.dst)
+        node = self.node_of(out)
+        try:
+            return self.resolve(node, out, route.gateway or packet.dst)
+        except Ended as end:
+            if end.reason == Reason.NEIGHBOUR_FAILED:  # arp_error_report, ndisc_error_report
+                raise answers.error(self, node, packet, icmp.NO_NEIGHBOUR, end.reason) from None
+            raise
 
     def resolve(self, node: Node, device: Device, next_hop: Address) -> str:
         """The next hop's MAC address."""

@@ -123,6 +123,18 @@ def select_address6(node: Node, device: str | None, dst: IPv6Address) -> IPv6Add
     return best[1] if best else None
 
 
+def link_local_address(node: Node, device: str) -> IPv6Address | None:
+    """ipv6_get_lladdr: the last of its link-local ones."""
+    found = [
+        address.local
+        for address in node.state.addresses
+        if address.dev == device
+        and isinstance(address.local, IPv6Address)
+        and address.local.is_link_local
+    ]
+    return found[-1] if found else None
+
+
 def _score(own: IPv6Address, prefixlen: int, is_there: bool, dst: IPv6Address) -> tuple[int, ...]:
     """ipv6_get_saddr_eval: rules 1, 2, 5, 6 and 8, compared one after the other."""
     scope = _scope(own)

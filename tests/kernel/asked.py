@@ -18,7 +18,7 @@ from dataplane.reference.engine import Engine
 from dataplane.replay.fast import FastEngine
 from tests.kernel import dumps
 from tests.kernel.routed import QUIET
-from tests.kernel.router import HOST_MACS, Router, Sent
+from tests.kernel.router import HOST_MACS, SIDES, Router, Sent
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 CHAINS = "*mangle\n" + "".join(f":{hook} ACCEPT [0:0]\n" for hook in HOOKS) + "COMMIT\n"
@@ -43,6 +43,7 @@ class Asked(Router):
             for host in range(2, 10):
                 run("ip", "neigh", "replace", f"fe80::{host}", "lladdr", HOST_MACS[side],
                     "dev", side, "nud", "permanent")  # fmt: skip
+        run("ip", "link", "set", "lo", "up")
         for anyone in ("0.0.0.0/0", "::/0"):
             run("ip", "xfrm", "policy", "add", "src", anyone, "dst", anyone, "dir", "in",
                 "action", "block")  # fmt: skip
@@ -55,7 +56,10 @@ class Asked(Router):
         """The node as its own tools print it."""
         dumps.dump(self.node, folder, "legacy")
         listed = groups.parse(self.node.run("ip", "-j", "maddr"), "maddr")
-        return replace(read_node("n", folder, lambda _: None), groups=listed)
+        found = replace(read_node("n", folder, lambda _: None), groups=listed)
+        for name in (f"net.ipv4.conf.{side}.{key}" for side in SIDES for key in dumps.CONF):
+            found.sysctls[name] = self.node.sysctl(name) or ""
+        return found
 
     def ask(self, sent: Sent, settled: float = SETTLED) -> Met:
         self.heard()

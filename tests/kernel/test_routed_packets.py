@@ -99,7 +99,7 @@ def without_times(frame: bytes, now_ms: int) -> bytes:
 def test_groups_and_scopes(rp_filter: str, tmp_path: Path) -> None:
     with Asked({"net.ipv4.conf.all.rp_filter": rp_filter}) as router:
         state = router.state(tmp_path)
-        compare(router, Ours(state), TO_GROUPS)
+        compare(router, Ours(state), [*TO_GROUPS, *(TO_HOSTS if rp_filter == "0" else [])])
 
 
 def test_groups_that_the_kernel_joins_itself(tmp_path: Path) -> None:
@@ -225,3 +225,77 @@ def test_packets_cut_short(tmp_path: Path) -> None:
     """They are met by INPUT and FORWARD like others."""
     with Asked() as router:
         compare(router, Ours(router.state(tmp_path)), SHORT)
+
+
+FAILED, FAILED6 = "10.0.1.77", "fd00:1::77"
+
+
+def test_a_neighbour_that_does_not_answer(tmp_path: Path) -> None:
+    """Its sender is told when the kernel has given up asking; ours tells it at once."""
+    with Asked() as router:
+        for family in ("ipv4", "ipv6"):
+            router.node.sysctl(f"net.{family}.neigh.eth1.retrans_time_ms", "10")
+        for address in (FAILED, FAILED6):
+            router.node.run("ip", "neigh", "add", address, "dev", "eth1", "nud", "failed")
+        state = router.state(tmp_path)
+        assert {n.state for n in state.neighbours if str(n.dst) in (FAILED, FAILED6)} == {
+            ("FAILED",)
+        }
+        ours = Ours(state)
+        for frame in (sent(udp("10.0.0.2", FAILED)), sent(udp("fd00::2", FAILED6))):
+            theirs = router.ask(frame, settled=0.5)  # its hooks see solicitations, too
+            asked = tuple(each for each in theirs.frames if each[1][:2] != b"\x33\x33")
+            fast, slow, _ = ours.ask(time.time_ns(), frame)
+            assert asked == fast.frames == slow.frames
+            assert len(asked) == 1
+
+
+REDIRECTS = {f"net.ipv4.conf.{place}.send_redirects": "1" for place in ("all", "eth0", "eth1")}
+MEDIA = {f"net.ipv4.conf.{place}.shared_media": "0" for place in ("all", "eth0", "eth1")}
+
+
+@pytest.mark.parametrize("settings", [{}, MEDIA, {"net.ipv4.conf.all.send_redirects": "0"}])
+def test_redirects(settings: dict[str, str], tmp_path: Path) -> None:
+    settings = {**REDIRECTS, **settings}
+    with Asked(settings) as router:
+        run = router.node.run
+        run("ip", "addr", "add", "10.5.0.1/24", "dev", "eth0")
+        run("ip", "neigh", "add", "10.5.0.7", "lladdr", HOST_MACS["eth0"], "dev", "eth0")
+        run("ip", "route", "add", "10.6.0.0/16", "via", "10.0.0.9", "dev", "eth0")
+        run("ip", "route", "add", "10.7.0.0/16", "via", "10.0.0.8", "dev", "eth0")
+        run("ip", "-6", "route", "add", "fd06::/16", "via", "fd00::9", "dev", "eth0")
+        run("ip", "-6", "route", "add", "fd07::/16", "via", "fe80::9", "dev", "eth0")
+        run("ip", "-6", "route", "add", "fd08::/16", "dev", "eth0")
+        state = router.state(tmp_path)
+        state.sysctls.update(settings)
+        sources = ("10.0.0.2", "10.0.0.3", "10.7.0.1", "10.0.1.4", "10.5.0.7")
+        frames = [
+            *(sent(udp(src, dst)) for src in sources for dst in ("10.0.0.5", "10.6.0.1")),
+            sent(udp("10.0.0.6", "10.6.0.1", ttl=1)),
+            sent(fr.ipv4("10.0.0.6", "10.6.0.1", 1, fr.icmp_error(3, 3, bytes(28)))),
+            *(sent(udp(src, dst, size)) for src in ("fd00::2", "fe80::3", "fd07::1", "fd00:1::4")
+              for dst in ("fd00::5", "fd06::1", "fd07::1") for size in (8, 1300)),
+        ]  # fmt: skip
+        compare(router, Ours(state), frames)
+
+
+def test_how_often_errors_are_sent(tmp_path: Path) -> None:
+    """Bursts: six to one destination, five of ip_error's, of the same purse."""
+    settings = {
+        "net.ipv4.icmp_ratemask": "6168", "net.ipv4.icmp_ratelimit": "1000",
+        "net.ipv6.icmp.ratemask": "0-1,3-127", "net.ipv6.icmp.ratelimit": "1000",
+        **REDIRECTS,
+    }  # fmt: skip
+    with Asked(settings) as router:
+        router.node.run("ip", "route", "add", "unreachable", "10.8.0.0/16")
+        router.node.run("ip", "-6", "route", "add", "unreachable", "fd08::/16")
+        state = router.state(tmp_path)
+        state.sysctls.update(settings)
+        frames = [
+            *[sent(udp("10.0.0.2", "10.0.1.3", ttl=1))] * 8,
+            *[sent(udp("10.0.0.3", "10.8.0.1"))] * 8,
+            *[sent(udp("10.0.0.4", "10.0.0.5"))] * 4,
+            *[sent(udp("fd00::2", "fd00:1::3", ttl=1))] * 14,
+            *[sent(udp("fd00::3", "fd08::1"))] * 14,
+        ]
+        compare(router, Ours(state), frames)

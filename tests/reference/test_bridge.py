@@ -61,7 +61,7 @@ def links(**changes):
             veth_mac("veth-client"),
             Verdict.DELIVERED,
             Reason.HOST,
-            ["cni0", "veth-web-1"],
+            ["cni0", "veth-web-1", "cni0", "veth-client"],  # and a redirect
         ),
         (mac(CLIENT), veth_mac("veth-web-1"), Verdict.DROPPED, Reason.OTHER_HOST, []),
         # Ports with hairpin take part in a flood that they began.
