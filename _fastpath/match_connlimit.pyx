@@ -11,11 +11,17 @@ from _fastpath.address cimport addr_equal, addr_t
 from _fastpath.choice cimport fold
 from _fastpath.conntrack_tcp cimport TCP_CLOSE, TCP_TIME_WAIT
 from _fastpath.conntrack_table cimport table_seek
-from _fastpath.conntrack_tuple cimport packet_tuple
+from _fastpath.conntrack_tuple cimport is_icmp, packet_tuple
 from _fastpath.image cimport CONNLIMIT_DESTINATION, TICK_NS
 from _fastpath.match_hashlimit cimport shortened
 from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, YES
-from _fastpath.packet cimport PROTO_TCP, packet_t
+from _fastpath.packet cimport (
+    PROTO_TCP,
+    load16,
+    packet_holds,
+    packet_t,
+    proto_has_ports,
+)
 from _fastpath.state cimport (
     IPS_ASSURED,
     IPS_CONFIRMED,
@@ -47,18 +53,38 @@ cdef void ask_connection(const state_t* state, int32_t index, asked_t* asked) no
     asked.status = connection.status if connection.status & IPS_CONFIRMED else 0
 
 
-cdef bint ask(walk_t* walk, asked_t* asked) noexcept nogil:
-    """get_ct_or_tuple_from_skb"""
+cdef int read_tuple(const walk_t* walk, tuple_t* tuple) noexcept nogil:
+    """nf_ct_get_tuplepr: YES, HOTDROP if it has none, UNDECIDED.  Ports are four bytes, whether or
+    not the rest of their header is there."""
+    cdef const packet_t* packet = walk.packet
+    cdef int held
+    if not packet.is_first:
+        return HOTDROP
+    if packet_tuple(packet, <uint16_t>packet.node, walk.image.nodes[packet.node].has_dccp, tuple):
+        return YES
+    if not proto_has_ports(packet.proto) and not is_icmp(packet.proto):
+        return HOTDROP
+    held = packet_holds(packet, packet.thoff, 8 if is_icmp(packet.proto) else 4)
+    if held == YES:
+        tuple.sport = load16(packet.frame + packet.thoff)
+        tuple.dport = load16(packet.frame + packet.thoff + 2)
+        return YES
+    return HOTDROP if held == NO else UNDECIDED
+
+
+cdef int ask(walk_t* walk, asked_t* asked) noexcept nogil:
+    """get_ct_or_tuple_from_skb: YES, HOTDROP, UNDECIDED"""
     cdef const packet_t* packet = walk.packet
     cdef int32_t found
+    cdef int outcome
     memset(asked, 0, sizeof(asked_t))
     if packet.connection >= 0:
         ask_connection(walk.state, packet.connection, asked)
         asked.zone = asked.zones[0] if asked.zones[0] else asked.zones[1]
-        return True
-    if not packet.is_first or not packet_tuple(
-            packet, <uint16_t>packet.node, walk.image.nodes[packet.node].has_dccp, &asked.tuple):
-        return False
+        return YES
+    outcome = read_tuple(walk, &asked.tuple)
+    if outcome != YES:
+        return outcome
     if packet.has_template and not packet.is_tracked and not packet.zone_is_mark:
         asked.zone = packet.zone
         asked.zones[0] = packet.zone if packet.zone_directions & 1 else 0
@@ -66,7 +92,7 @@ cdef bint ask(walk_t* walk, asked_t* asked) noexcept nogil:
     found = find(walk, &asked.tuple, asked.zones)
     if found >= 0:      # as it looks from here: an answer counts for itself (6.18)
         asked.status = walk.state.connections[found].status
-    return True
+    return YES
 
 
 cdef int32_t find(walk_t* walk, tuple_t* tuple, const uint16_t* zones) noexcept nogil:
@@ -240,8 +266,11 @@ cdef int connlimit_match(walk_t* walk, const match_t* match) noexcept nogil:
     cdef asked_t asked
     cdef counted_t* held
     cdef bint has_room
-    if not ask(walk, &asked):
-        return HOTDROP
+    cdef int outcome = ask(walk, &asked)
+    if outcome != YES:
+        if outcome == UNDECIDED:
+            walk.state.memory[match.c].is_uncertain = 1
+        return outcome
     key = shortened(key, match.b, packet.family)
     held = find_list(walk.state, match.c, key, asked.zone)
     if held == NULL:

@@ -48,13 +48,14 @@ def packets(draw):
     if is_reply:
         src, dst, sport, dport = SERVER, client, 80, port
     after = draw(st.sampled_from([0, 0, MS, TICK, 10 * TICK, 3 * SECOND, 20 * SECOND]))
-    kind = draw(st.sampled_from(["tcp"] * 4 + ["udp", "udp", "icmp", "gre", "short"]))
+    kind = draw(st.sampled_from(["tcp"] * 4 + ["udp", "udp", "icmp", "gre", "short", "ports"]))
     bodies = {
         "tcp": (6, fr.tcp(src, sport, dst, dport, draw(st.sampled_from(FLAGS)))),
         "udp": (17, fr.udp(src, sport, dst, dport)),
         "icmp": (1, fr.echo(port, reply=is_reply)),
         "gre": (47, bytes(8)),
         "short": (17, b"\0\1\0"),
+        "ports": (6, fr.tcp(src, sport, dst, dport)[: draw(st.integers(3, 19))]),
     }
     return after, src, dst, *bodies[kind]
 
@@ -161,6 +162,11 @@ def test_before_conntrack_only_connections_that_are_there_stay_on_the_list():
 def test_packets_without_a_tuple_are_dropped():
     short = (TICK, A, SERVER, 17, b"\0\1\0")
     assert counts(short) == [None]
+
+
+def test_ports_of_a_header_that_is_cut_short_are_a_tuple():
+    cut = (TICK, A, SERVER, 6, fr.tcp(A, 7, SERVER, 80)[:4])
+    assert counts(udp(1), cut, udp(1)) == [False, True, True]
 
 
 def test_no_room_is_not_known(monkeypatch):

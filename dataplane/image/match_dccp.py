@@ -31,7 +31,7 @@ def _dccp(match: Match, pools: Pools, family: int) -> list[Row]:
 
 
 def _option(text: str) -> int:
-    if not text.isdecimal() or int(text) > 255:
+    if not text.isdecimal() or not 1 <= int(text) <= 255:
         raise ValueError(text)
     return int(text)
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from _fastpath.reason import Reason
 from dataplane.node.state import Address
 from dataplane.reference.conntrack_table import ORIGINAL, Connection, Status
-from dataplane.reference.conntrack_tuple import tuple_of
+from dataplane.reference.conntrack_tuple import Tuple, tuple_of
 from dataplane.reference.conntrack_window import TcpState
 from dataplane.reference.match_words import Options, Unmodelled, Where, by_name, tick
 from dataplane.reference.memory import Counted, CountedList
-from dataplane.reference.packet import TCP, Packet
+from dataplane.reference.packet import TCP, WITH_PORTS, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped
 
@@ -36,10 +36,11 @@ def answer(place: Place, where: Where, options: Options, packet: Packet) -> bool
     """xt_connlimit.c, connlimit_mt"""
     limit = _limit(options, place.family)
     lists = place.node.counted.setdefault((place.family, *where), {})
-    found = _asked(place, packet)
-    if found is None:
-        raise dropped(Reason.NETFILTER_DROP)
-    asked, zone, connection = found
+    try:
+        asked, zone, connection = _asked(place, packet)
+    except Unmodelled:  # some connection was counted, and it is not known which
+        place.node.uncertain.add((place.family, *where))
+        raise
     key = _network(packet.dst if limit.by_destination else packet.src, limit.prefix), zone
     own = lists.get(key)
     if own is None:
@@ -69,16 +70,14 @@ def _network(address: Address, prefix: int) -> Address:
     return ip_network((address, prefix), strict=False).network_address
 
 
-def _asked(place: Place, packet: Packet) -> tuple[Counted, int, Connection | None] | None:
+def _asked(place: Place, packet: Packet) -> tuple[Counted, int, Connection | None]:
     """get_ct_or_tuple_from_skb: what is counted, the zone of its list, and the connection if
-    there is one; None if the packet has no tuple."""
+    there is one."""
     connection = packet.connection
     if connection is not None:
         zones = connection.zones
         return _of(connection), zones[0] or zones[1], connection
-    tuple_ = tuple_of(packet, place.node.tracks_dccp) if packet.is_first else None
-    if tuple_ is None:
-        return None
+    tuple_ = _tuple(place, packet)
     zone, zones = 0, (0, 0)
     if packet.has_template and packet.ctinfo is None and not packet.zone_is_mark:
         zone, ways = packet.zone, packet.zone_directions
@@ -86,6 +85,22 @@ def _asked(place: Place, packet: Packet) -> tuple[Counted, int, Connection | Non
     found = place.node.conntrack.find_in_zones(tuple_, zones, place.now_ns)
     # As it looks from here: an answer counts for itself (6.18).
     return Counted(tuple_, zones), zone, found[0] if found else None
+
+
+def _tuple(place: Place, packet: Packet) -> Tuple:
+    """nf_ct_get_tuplepr.  Ports are four bytes, whether or not the rest of their header is there;
+    whoever has none is dropped."""
+    tuple_ = tuple_of(packet, place.node.tracks_dccp) if packet.is_first else None
+    if tuple_:
+        return tuple_
+    needed = 8 if packet.is_icmp else 4
+    has_fields = packet.is_icmp or packet.protocol in WITH_PORTS
+    if not packet.is_first or not has_fields or packet.payload_length < needed:
+        raise dropped(Reason.NETFILTER_DROP)
+    if len(packet.payload) < needed:
+        raise Unmodelled  # the capture does not hold them
+    sport, dport = (int.from_bytes(packet.payload[at : at + 2]) for at in (0, 2))
+    return Tuple(packet.protocol, packet.src, sport, packet.dst, dport)
 
 
 def _of(connection: Connection) -> Counted:

@@ -22,7 +22,7 @@ def _dccp(place: Place, options: Options, packet: Packet) -> bool:
     types, wanted = asked.pop("--dccp-types", None), asked.pop("--dccp-option", None)
     if types and not set(types.values[0].split(",")) <= NUMBERS.keys():
         raise Unmodelled
-    if wanted and not (wanted.values[0].isdecimal() and int(wanted.values[0]) <= 255):
+    if wanted and not (wanted.values[0].isdecimal() and 1 <= int(wanted.values[0]) <= 255):
         raise Unmodelled
     return (
         ports_match(place, tuple(asked.values()), packet)

@@ -45,6 +45,7 @@ BEYOND = ("192.0.2.1", "192.0.2.7", "198.51.100.1")
 BEYOND6 = ("2001:db8::1", "2001:db8::7", "2001:db8:1::1")
 NEVER_MS = "2000000000"  # nobody says which groups it is in
 RING_FRAMES = 1 << 13
+TICKS_S = 0.009  # more than two of the kernel's: what is looked through once in a tick, is
 RULE_TABLES = ("raw", "mangle", "nat", "filter", "security")
 
 
@@ -179,7 +180,7 @@ class FuzzLab:
                         f"neigh replace {address(number, host, family)} lladdr "
                         f"{host_mac(number, host)} dev {device} nud permanent"
                     )
-        lines.append(f"route add default via {address(1, 2)}")
+        lines.append(f"route add default via {address(1, 2)} realms 2/1")
         lines.append(f"route add default via {address(1, 2, 6)}")
         batch(node, lines)
         batch(outside, [f"link set {device} up" for device in DEVICES])
@@ -278,7 +279,10 @@ class FuzzLab:
 
     def run(self, frames: list[tuple[str, bytes]], family: int, state: NodeState) -> Answer:
         """Send all frames, one after the other, each done with before the next."""
+        ruleset = state.iptables if family == 4 else state.ip6tables
+        pause_s = TICKS_S if asks(ruleset, "connlimit") else 0.0
         for device, frame in frames:
+            time.sleep(pause_s)
             self.may_hold |= may_wait(frame)
             self.outside.send(device, frame)
         seen = []
@@ -287,7 +291,6 @@ class FuzzLab:
             if name != "lo":
                 seen.append(Seen(frame.time_ns, name, frame.is_outgoing, frame.data))
         self.tap.check_complete()
-        ruleset = state.iptables if family == 4 else state.ip6tables
         trace = self.trace.read(lengths(ruleset))
         listed_ns = time.time_ns()
         text = self.node.run("conntrack", "-L", "-f", f"ipv{family}", "-o", "extended")
@@ -299,6 +302,16 @@ class FuzzLab:
             self.births.read(),
             listed_ns,
         )
+
+
+def asks(ruleset: Ruleset, name: str) -> bool:
+    return any(
+        match.name == name
+        for table in ruleset.tables.values()
+        for chain in table.chains.values()
+        for rule in chain.rules
+        for match in rule.matches
+    )
 
 
 def lengths(ruleset: Ruleset) -> dict[tuple[str, str], tuple[bool, int]]:

@@ -121,6 +121,9 @@ def dccp(r: Random, p: Place) -> str:
     text = ported("dccp")(r, p)
     if r.random() < 0.5:
         text += f" {negated(r)}--dccp-types {r.choice(('REQUEST', 'RESPONSE,DATA', 'RESET'))}"
+    if r.random() < 0.3:
+        no = negated(r) if p.flavour == "nft" else ""  # legacy counts what it drops then
+        text += f" {no}--dccp-option {r.choice((1, 32, 44))}"
     return text
 
 
@@ -184,9 +187,12 @@ def addrtype(r: Random, p: Place) -> str:
         "LOCAL,BROADCAST",
         "BLACKHOLE",
         "ANYCAST",
+        "UNSPEC",
+        "UNREACHABLE,PROHIBIT",
     )
     if p.family == 6:
-        kinds = ("LOCAL", "UNICAST", "MULTICAST", "ANYCAST", "UNICAST,LOCAL")
+        kinds = ("LOCAL", "UNICAST", "MULTICAST", "ANYCAST", "UNICAST,LOCAL", "UNREACHABLE",
+                 "LOCAL,ANYCAST", "UNSPEC", "UNICAST,UNREACHABLE")  # fmt: skip
     words = [f"{negated(r)}--{r.choice(('src', 'dst'))}-type {r.choice(kinds)}"]
     if r.random() < 0.2:
         limits = [
@@ -226,7 +232,9 @@ def hashlimit(r: Random, p: Place) -> str:
     return f"-m hashlimit {' '.join(words)}"
 
 
-def connlimit(r: Random, p: Place) -> str:
+def connlimit(r: Random, p: Place) -> str | None:
+    if r.random() < 0.7:
+        return None  # rule sets with it take their time: see FuzzLab.run
     most = 32 if p.family == 4 else 128
     words = f"--connlimit-{r.choice(('upto', 'above'))} {r.choice((1, 2, 5))}"
     return f"-m connlimit {words} --connlimit-mask {r.choice((most, 0, most - 8))} {r.choice(('--connlimit-saddr', '--connlimit-daddr'))}"
@@ -352,7 +360,15 @@ def extension_headers(r: Random, p: Place) -> str | None:
 
 
 def realm(r: Random, p: Place) -> str | None:
-    return f"-m realm {negated(r)}--realm {r.choice(('0x0', '0x1', '0x1/0x3'))}"
+    if p.family == 6 or p.hook == "PREROUTING":
+        return None
+    realms = ("0x0", "0x1", "0x1/0x3", "0x20000/0xffff0000", "0x10000/0xffff0000", "0x0/0xffff")
+    return f"-m realm {negated(r)}--realm {r.choice(realms)}"
+
+
+def policy(r: Random, p: Place) -> str:
+    ways = [way for way, is_there in (("in", p.has_in), ("out", p.has_out)) if is_there]
+    return f"-m policy --dir {r.choice(ways)} --pol {r.choice(('none', 'none', 'ipsec'))}"
 
 
 def tcpmss(r: Random, p: Place) -> str:
@@ -386,6 +402,7 @@ MATCHES: dict[str, Words] = {
     "ah": spi("ah"), "esp": spi("esp"), "frag": frag, "headers": extension_headers,
     "realm": realm, "tcpmss": tcpmss, "connbytes": connbytes, "owner": owner,
     "comment": lambda r, p: '-m comment --comment "why not"', "devgroup": devgroup,
+    "policy": policy,
 }  # fmt: skip
 HEADER = {
     "protocol": lambda r, p: f"{negated(r)}-p {r.choice(('tcp', 'udp', 'icmp' if p.family == 4 else 'ipv6-icmp', 'sctp', '47'))}",
