@@ -101,9 +101,9 @@ cpdef enum MatchKind:
     MATCH_MULTIPORT = 5     # ranges ranges[a : a + b]; c: 1 source, 2 destination, 3 either
     MATCH_TCPMSS = 6        # a-b
     MATCH_SPI = 7           # a-b, at c in a header of d bytes
-    MATCH_SCTP_CHUNKS = 8   # a: words; b: entries; c: SctpMatch; d: 1 damage is undecided
+    MATCH_SCTP_CHUNKS = 8   # a: words; b: entries; c: SctpMatch; d: 1 damage counts
     MATCH_DCCP_TYPES = 9    # type is one of bits a
-    MATCH_DCCP_OPTION = 10  # option a is present; d: 1 damage is undecided
+    MATCH_DCCP_OPTION = 10  # option a is present; d: 1 damage counts
     # its network header and the link layer's
     MATCH_HEADER_FIRST = 20
     MATCH_IPRANGE = 20      # a: words of the first and last address; b: 1 the destination

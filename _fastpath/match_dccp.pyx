@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint8_t
 
 from _fastpath.image cimport MATCH_DCCP_TYPES
-from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, YES
+from _fastpath.matches cimport COUNTED_DROP, HOTDROP, NO, UNDECIDED, YES
 from _fastpath.packet cimport packet_holds
 
 cdef enum:
@@ -63,5 +63,5 @@ cdef int dccp_match(const match_t* match, const packet_t* packet) noexcept nogil
     found = find_option(match, packet)
     if found == HOTDROP:
         # dccp_mt turns that answer round as well: the rule counts, and the packet is dropped.
-        return UNDECIDED if match.d else HOTDROP
+        return COUNTED_DROP if match.d else HOTDROP
     return found if found == UNDECIDED else found ^ match.invert

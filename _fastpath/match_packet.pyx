@@ -21,7 +21,7 @@ from _fastpath.image cimport (
     range_t,
 )
 from _fastpath.match_dccp cimport dccp_match
-from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, YES
+from _fastpath.matches cimport COUNTED_DROP, HOTDROP, NO, UNDECIDED, YES
 from _fastpath.packet cimport (
     ETHER_SIZE,
     PROTO_TCP,
@@ -203,7 +203,7 @@ cdef int sctp_chunks_match(const walk_t* walk, const match_t* match) noexcept no
         length = load16(packet.frame + at + 2) if held == YES else 0
         if length == 0:
             # xt_sctp.c turns that answer round as well: the rule counts, and the packet is dropped.
-            return UNDECIDED if match.d else HOTDROP
+            return COUNTED_DROP if match.d else HOTDROP
         type = packet.frame[at]
         wanted = (words[type >> 5] >> (type & 31)) & 1
         if wanted and chunk_flags_match(words + 8, match.b, type, packet.frame[at + 1]):

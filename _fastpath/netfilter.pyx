@@ -18,11 +18,15 @@ from _fastpath.image cimport (
     INVERT_OUT,
     INVERT_PROTO,
     INVERT_SRC,
+    TARGET_GOTO,
+    TARGET_JUMP,
+    TARGET_NONE,
+    TARGET_RETURN,
     interface_t,
     match_t,
 )
 from _fastpath.match_memory cimport is_kept_out
-from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, UNDECIDED_DROP, YES, one_match
+from _fastpath.matches cimport COUNTED_DROP, HOTDROP, NO, UNDECIDED, UNDECIDED_DROP, YES, one_match
 from _fastpath.packet cimport is_extension, packet_t
 from _fastpath.reason cimport NETFILTER_DROP, TRACE_FULL
 from _fastpath.targets cimport conclude
@@ -76,7 +80,7 @@ cdef int header_matches(const walk_t* walk, const rule_t* rule) noexcept nogil:
 cdef int rule_matches(walk_t* walk, const rule_t* rule, bint is_asked) noexcept nogil:
     """What remembers is not asked where it is not known whether Linux would ask it."""
     cdef const match_t* match
-    cdef bint is_decided = True
+    cdef bint is_decided = True, is_dropped = False, is_certain = False
     cdef uint32_t i
     cdef int outcome
     outcome = header_matches(walk, rule)
@@ -88,11 +92,16 @@ cdef int rule_matches(walk_t* walk, const rule_t* rule, bint is_asked) noexcept 
             outcome = UNDECIDED
         else:
             outcome = one_match(walk, match, rule)
+        if outcome == HOTDROP or (outcome == NO and is_dropped):
+            return HOTDROP if is_decided or is_certain else UNDECIDED_DROP
         if outcome == NO:
             return NO
-        if outcome == HOTDROP:
-            return HOTDROP if is_decided else UNDECIDED_DROP
-        is_decided = is_decided and outcome == YES
+        if outcome == COUNTED_DROP:
+            is_dropped, is_certain = True, is_certain or is_decided
+        else:
+            is_decided = is_decided and outcome == YES
+    if is_dropped:
+        return COUNTED_DROP if is_decided else UNDECIDED_DROP
     return YES if is_decided else UNDECIDED
 
 
@@ -103,6 +112,17 @@ cdef inline void count(walk_t* walk, uint32_t index) noexcept nogil:
     walk.state.counters[2 * index] += 1
     walk.state.counters[2 * index + 1] += walk.packet.ip_length
     trace_step(walk.trace, STEP_RULE, index)
+
+
+cdef int dropped_after(walk_t* walk, const rule_t* rule) noexcept nogil:
+    """ipt_do_table: the target runs, and then the packet is dropped."""
+    cdef int outcome
+    if rule.kind not in (TARGET_NONE, TARGET_RETURN, TARGET_JUMP, TARGET_GOTO):
+        outcome = conclude(walk, rule)
+        if outcome == WALK_REJECT or outcome == WALK_UNKNOWN:
+            return outcome
+    walk.reason = NETFILTER_DROP
+    return WALK_DROP
 
 
 cdef int table_walk(walk_t* walk, const hook_t* hook, uint32_t* rule) noexcept nogil:
@@ -128,6 +148,9 @@ cdef int table_walk(walk_t* walk, const hook_t* hook, uint32_t* rule) noexcept n
             # 64 chains that each jump twice into the next make 2^64 ways through them.
             walk.reason = TRACE_FULL
             return WALK_UNKNOWN
+        if outcome == COUNTED_DROP:
+            count(walk, way.at)
+            return dropped_after(walk, &rules[way.at])
         if outcome != YES:
             outcome = either_way(walk, hook, &way, outcome, rule)
             if outcome >= 0:

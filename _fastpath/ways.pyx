@@ -16,7 +16,7 @@ from _fastpath.image cimport (
     TARGET_REJECT,
     TARGET_RETURN,
 )
-from _fastpath.matches cimport HOTDROP, NO, UNDECIDED, UNDECIDED_DROP, YES
+from _fastpath.matches cimport COUNTED_DROP, HOTDROP, NO, UNDECIDED, UNDECIDED_DROP, YES
 from _fastpath.netfilter cimport (
     WALK_ACCEPT,
     WALK_DROP,
@@ -120,7 +120,10 @@ cdef void meet(ways_t* ways, const rule_t* rules, const hook_t* hook, const way_
         following.at += 1
         add_way(ways, &following)
         following.at -= 1
-    if outcome == HOTDROP or outcome == UNDECIDED_DROP:
+    if outcome == COUNTED_DROP and rule.kind not in (
+            TARGET_NONE, TARGET_RETURN, TARGET_JUMP, TARGET_GOTO, TARGET_ACCEPT, TARGET_DROP):
+        ways.differs = True         # its target does something first
+    elif outcome == HOTDROP or outcome == UNDECIDED_DROP or outcome == COUNTED_DROP:
         add_end(ways, TARGET_DROP, 0, way.at)
     elif follow(rules, hook, &following):
         add_way(ways, &following)

@@ -327,3 +327,34 @@ def test_a_walk_of_more_steps_than_a_trace_holds_is_given_up():
     check_walks_equal(rules, [(6, SYN)])
     record = send(FastEngine({"n": node(rules)}), 6, SYN)
     assert (record.verdict, record.reason) == (Verdict.UNKNOWN, Reason.TRACE_FULL)
+
+
+TURNED = "-p sctp -m sctp ! --chunk-types any INIT"  # asked of a chunk of no length
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason", "met"),
+    [
+        ([f"FORWARD {TURNED} -j ACCEPT"], "NETFILTER_DROP", ["FORWARD 1"]),
+        ([f"FORWARD {TURNED} -j LOG", "FORWARD -j ACCEPT"], "NETFILTER_DROP", ["FORWARD 1"]),
+        ([f"FORWARD {TURNED} -j A", "A -j LOG"], "NETFILTER_DROP", ["FORWARD 1"]),
+        ([f"FORWARD {TURNED} -j REJECT"], "NETFILTER_REJECT", ["FORWARD 1", "OUTPUT 0"]),
+        ([f"FORWARD {TURNED} -m mark --mark 0x0"], "NETFILTER_DROP", ["FORWARD 1"]),
+        # A later match that does not hold: not counted, and dropped all the same.
+        ([f"FORWARD {TURNED} -m mark --mark 0x1"], "NETFILTER_DROP", []),
+        ([f"FORWARD {TURNED} -m cpu --cpu 1 -j DROP", "FORWARD -j DROP"], "NETFILTER_DROP", []),
+        ([f"FORWARD -m cpu --cpu 1 {TURNED} -j LOG", "FORWARD -j DROP"], "NETFILTER_DROP", []),
+        ([f"FORWARD -m cpu --cpu 1 {TURNED} -j LOG"], "MATCH_UNMODELLED", ["FORWARD 1"]),
+        (["FORWARD -m cpu --cpu 1 -j A", f"A {TURNED} -j REJECT", "FORWARD -j DROP"],
+         "MATCH_UNMODELLED", ["FORWARD 1"]),
+        (["FORWARD -m cpu --cpu 1 -j A", f"A {TURNED} -j LOG", "FORWARD -j DROP"],
+         "NETFILTER_DROP", []),
+    ],
+)  # fmt: skip
+def test_a_drop_that_is_turned_round_is_counted_first(lines, reason, met):
+    """ipt_do_table: the rule counts, its target runs, and the packet is dropped."""
+    nodes = {"n": node(LEGACY + table("filter", *lines, chains="A"))}
+    for engine in (FastEngine(nodes), ReferenceEngine(nodes)):
+        record = send(engine, 132, fr.sctp(1000, 80, b"\3\0\0\0"))
+        found = [rule.removeprefix("filter ") for rule in rules_met(record)]
+        assert (Reason(record.reason).name, found) == (reason, met)

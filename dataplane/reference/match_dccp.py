@@ -3,7 +3,14 @@
 from _fastpath.reason import Reason
 from dataplane.node.iptables import Option
 from dataplane.reference.match_packet import ports_match
-from dataplane.reference.match_words import Answer, Options, Unmodelled, by_name, flavour
+from dataplane.reference.match_words import (
+    Answer,
+    CountedDrop,
+    Options,
+    Unmodelled,
+    by_name,
+    flavour,
+)
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import Ended, dropped
@@ -41,8 +48,7 @@ def _has_option(place: Place, option: Option, packet: Packet) -> bool:
         return (int(option.values[0]) in _options(packet)) != option.negated
     except Ended:
         if flavour(place) != "nft" and option.negated:
-            # dccp_mt turns that answer round as well: the rule counts, and drops.
-            raise Unmodelled from None
+            raise CountedDrop from None  # dccp_mt turns that answer round as well
         raise
 
 

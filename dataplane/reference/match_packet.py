@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from _fastpath.reason import Reason
 from dataplane.node.iptables import Option
 from dataplane.reference.match_extension import authentication
-from dataplane.reference.match_words import Answer, Options, Unmodelled, flavour, tcp_bytes
+from dataplane.reference.match_words import (
+    Answer,
+    CountedDrop,
+    Options,
+    Unmodelled,
+    flavour,
+    tcp_bytes,
+)
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import Ended, dropped
@@ -224,8 +231,7 @@ def _sctp(place: Place, options: Options, packet: Packet) -> bool:
         return all(_chunks_match(option, packet) != option.negated for option in chunks)
     except Ended:
         if flavour(place) != "nft" and chunks[0].negated:
-            # xt_sctp.c turns that answer round as well: the rule counts, and drops.
-            raise Unmodelled from None
+            raise CountedDrop from None  # xt_sctp.c turns that answer round as well
         raise
 
 

@@ -14,6 +14,11 @@ class Unmodelled(Exception):  # noqa: N818  not an error
     """What this match would say is not known."""
 
 
+class CountedDrop(Exception):  # noqa: N818  not an error
+    """The match holds, and once its rule is done with the packet is dropped (par->hotdrop, of an
+    answer that was turned round)."""
+
+
 class Where(NamedTuple):
     """Which match of which rule: what it remembers is its own."""
 

@@ -34,7 +34,7 @@ from dataplane.reference import (
     match_route,
     sets,
 )
-from dataplane.reference.match_words import Answer, Options, Unmodelled, Where, flavour
+from dataplane.reference.match_words import Answer, CountedDrop, Options, Unmodelled, Where, flavour
 from dataplane.reference.packet import AUTHENTICATION, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import Ended, dropped
@@ -66,6 +66,7 @@ class Outcome(IntEnum):
     UNDECIDED = 2  # it matches or not
     DROP = 3  # a match drops the packet (par->hotdrop)
     UNDECIDED_DROP = 4  # the rule does not match, or the packet is dropped
+    COUNTED_DROP = 5  # the rule counts, its target runs, and the packet is dropped
 
 
 def matches(
@@ -82,19 +83,29 @@ def matches(
             return Outcome.NO
     except Ended:
         return Outcome.DROP
-    is_decided = True
+    is_decided, is_dropped, is_certain = True, False, False
     for at in range(len(rule.matches)):
         where = Where(table, chain, number, at)
         try:
             if not (is_asked and is_decided):
                 _keep_out(place, where, rule)
-            if not _matches_extension(place, where, rule, packet):
-                return Outcome.NO
+            holds = _matches_extension(place, where, rule, packet)
         except Unmodelled:
             is_decided = False
+        except CountedDrop:
+            is_dropped, is_certain = True, is_certain or is_decided
         except Ended:
-            return Outcome.DROP if is_decided else Outcome.UNDECIDED_DROP
+            return _drop(is_decided or is_certain)
+        else:
+            if not holds:
+                return _drop(is_decided or is_certain) if is_dropped else Outcome.NO
+    if is_dropped:
+        return Outcome.COUNTED_DROP if is_decided else Outcome.UNDECIDED_DROP
     return Outcome.YES if is_decided else Outcome.UNDECIDED
+
+
+def _drop(is_certain: bool) -> Outcome:
+    return Outcome.DROP if is_certain else Outcome.UNDECIDED_DROP
 
 
 def _keep_out(place: Place, where: Where, rule: Rule) -> None:

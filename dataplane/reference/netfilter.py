@@ -73,6 +73,11 @@ def walk(place: Place, table: Table, base: Chain, packet: Packet) -> str:
             _leave_step(place, table, chain, number, StepKind.STEP_HOTDROP)
             raise dropped(Reason.NETFILTER_DROP)
         _check_room(place)
+        if outcome == Outcome.COUNTED_DROP:
+            _count(place, table, chain, number, packet)
+            if not map_.follow(way, rule.target) and rule.target:
+                _conclude(place, rule.target, packet)
+            raise dropped(Reason.NETFILTER_DROP)
         if outcome != Outcome.YES:
             end = either_way(place, map_, way, outcome, packet)
             if not isinstance(end, Target):

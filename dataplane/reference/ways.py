@@ -110,9 +110,12 @@ def _meet(map_: Map, way: Way, outcome: Outcome) -> tuple[set[Way], set[Target]]
     ways: set[Way] = set()
     if outcome in (Outcome.UNDECIDED, Outcome.UNDECIDED_DROP):
         ways.add(map_.after(way))
-    if outcome in (Outcome.DROP, Outcome.UNDECIDED_DROP):
-        return ways, {DROP}
     chain, _, rule = map_.rule(way)
+    if outcome == Outcome.COUNTED_DROP and rule and not map_.follow(way, rule.target):
+        if rule.target and rule.target.name not in ("ACCEPT", "DROP"):
+            raise unknown(Reason.MATCH_UNMODELLED)  # its target does something first
+    if outcome in (Outcome.DROP, Outcome.UNDECIDED_DROP, Outcome.COUNTED_DROP):
+        return ways, {DROP}
     if rule is None:
         if chain is map_.base:
             return ways, {Target(chain.policy or "")}

@@ -138,7 +138,7 @@ def test_dccp(words, body, expected):
     [
         ("--dccp-option 5", 9, Reason.NETFILTER_DROP),  # options that are not there
         ("--dccp-option 5", 4, Reason.NETFILTER_DROP),  # shorter than a request is
-        ("! --dccp-option 5", 9, Reason.MATCH_UNMODELLED),
+        ("! --dccp-option 5", 9, Reason.NETFILTER_REJECT),  # dropped, but not before the target
     ],
 )
 def test_what_dccp_headers_drop(words, header_words, reason):

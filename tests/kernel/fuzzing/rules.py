@@ -122,8 +122,7 @@ def dccp(r: Random, p: Place) -> str:
     if r.random() < 0.5:
         text += f" {negated(r)}--dccp-types {r.choice(('REQUEST', 'RESPONSE,DATA', 'RESET'))}"
     if r.random() < 0.3:
-        no = negated(r) if p.flavour == "nft" else ""  # legacy counts what it drops then
-        text += f" {no}--dccp-option {r.choice((1, 32, 44))}"
+        text += f" {negated(r)}--dccp-option {r.choice((1, 32, 44))}"
     return text
 
 
