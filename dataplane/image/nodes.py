@@ -47,7 +47,7 @@ TIMEOUTS = {
     CtTimeout.TIMEOUT_TCP_LAST_ACK: ("tcp_timeout_last_ack", 30),
     CtTimeout.TIMEOUT_TCP_TIME_WAIT: ("tcp_timeout_time_wait", 120),
     CtTimeout.TIMEOUT_TCP_CLOSE: ("tcp_timeout_close", 10),
-    CtTimeout.TIMEOUT_TCP_SYN_SENT2: ("tcp_timeout_syn_sent", 120),
+    CtTimeout.TIMEOUT_TCP_SYN_SENT2: ("tcp_timeout_syn_sent2", 120),  # no sysctl has that name
     CtTimeout.TIMEOUT_TCP_RETRANS: ("tcp_timeout_max_retrans", 300),
     CtTimeout.TIMEOUT_TCP_UNACK: ("tcp_timeout_unacknowledged", 300),
     CtTimeout.TIMEOUT_UDP: ("udp_timeout", 30),

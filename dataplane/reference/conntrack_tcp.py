@@ -87,7 +87,7 @@ TIMEOUTS = {
     TcpState.LAST_ACK: ("last_ack", 30),
     TcpState.TIME_WAIT: ("time_wait", 120),
     TcpState.CLOSE: ("close", 10),
-    TcpState.SYN_SENT2: ("syn_sent", 120),
+    TcpState.SYN_SENT2: ("syn_sent2", 120),  # no sysctl has that name
 }
 UNACKNOWLEDGED = ("unacknowledged", 300)
 RETRANSMITTED = ("max_retrans", 300)

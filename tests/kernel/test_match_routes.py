@@ -5,6 +5,7 @@ What is asked of them is counted by both: rpfilter and addrtype of both families
 
 import random
 from ipaddress import ip_address, ip_network
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from dataplane.node.folder import read_node
 from dataplane.replay.after import counters
 from dataplane.replay.fast import FastEngine
 from dataplane.replay.record import Record
+from tests import frames as fr
 from tests import rule_pool
 from tests.kernel import dumps, test_routing
 from tests.kernel.fuzzing.lab import CHAINS
@@ -132,6 +134,36 @@ def test_what_is_counted(seed: int, flavour: str, tmp_path: Path) -> None:
             record = engine.run(10**18 + number, sent.frame, len(sent.frame), ("n", side))
             after = theirs(router, flavour), ours(engine)
             assert differing(before, after, chains(record)) == [], sent.frame.hex()
+
+
+@pytest.mark.parametrize("flavour", ["legacy", "nft"])
+def test_realms_of_policy_rules(flavour: str, tmp_path: Path) -> None:
+    """What a route does not say, the rule that led to it does."""
+    realms = [f"{high << 16 | low:#x}" for high in range(7) for low in range(7)]
+    words = [(chain, f"-m realm --realm {realm}") for chain in ("INPUT", "FORWARD")
+             for realm in realms]  # fmt: skip
+    heads = ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    lines = "".join(f"-A {chain} {text}\n" for chain, text in words)
+    with Router() as router:
+        run = router.node.run
+        for rule in ("from 10.0.0.0/24 lookup main realms 4/6", "to 10.0.0.3 lookup main realms 1",
+                     "to 10.0.1.3 lookup 100 realms 5/2"):  # fmt: skip
+            run("ip", "rule", "add", *rule.split())
+        run("ip", "route", "add", "10.0.1.3", "dev", "eth1", "table", "100", "realm", "3")
+        run("ip", "route", "add", "10.0.0.4", "dev", "eth0", "realms", "5/6")
+        router.load(f"*mangle\n{heads}{lines}COMMIT\n", 4, flavour)
+        dumps.dump(router.node, tmp_path, flavour)
+        engine = FastEngine({"n": read_node("n", tmp_path, lambda _: None)})
+        before = theirs(router, flavour), ours(engine)
+        for number, (source, side, host) in enumerate(product((2, 3, 4), SIDES, (0, 2, 3, 4))):
+            src = address(side, source)
+            far = SIDES[side == SIDES[0]]
+            dst = address(far, host) if host else address(side, 1)
+            sent = ether(side, fr.ipv4(src, dst, 17, fr.udp(src, 1, dst, 2)))
+            router.send([sent])
+            engine.run(10**18 + number, sent.frame, len(sent.frame), ("n", side))
+        after = theirs(router, flavour), ours(engine)
+        assert differing(before, after, ["INPUT", "FORWARD"]) == []
 
 
 def chains(record: Record) -> list[str]:
