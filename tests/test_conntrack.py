@@ -332,3 +332,22 @@ def test_tcp_as_all_recorded_sequences(file, settings):
     rows, nodes = sequences(json.loads(text)["rows"]), {"n": node(nat(), sysctls=settings)}
     assert len(rows) == 1884
     assert [row[0] for row in rows if follow(nodes, row[0]) != row[1:]] == []
+
+
+def test_the_first_answer_of_a_listed_connection_answers_nothing_that_was_ignored():
+    """Its windows are not known, but that no SYN was passed over is."""
+    known = conntrack.parse(LISTED_TCP, "x")
+    answer = fr.tcp(SERVER, 80, CLIENT, 1000, fr.SYN | fr.ACK, seq=0)
+    nodes = {"n": node(nat(), conntrack=tuple(known))}
+    left = []
+    for kind in (FastEngine, ReferenceEngine):
+        engine = kind(nodes, has_listed=True)
+        send(engine, 6, answer, SERVER, CLIENT, time=START)
+        left.append([entry.state for entry in engine_listing(engine, START)])
+    assert left == [["ESTABLISHED"], ["ESTABLISHED"]]
+
+
+LISTED_TCP = (
+    "tcp 6 100 ESTABLISHED src=10.0.0.2 dst=10.0.1.2 sport=1000 dport=80 "
+    "src=10.0.1.2 dst=10.0.0.2 sport=80 dport=1000 [ASSURED] mark=0 use=1\n"
+)

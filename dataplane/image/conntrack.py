@@ -20,6 +20,7 @@ Row = Any
 ICMP = (Proto.PROTO_ICMP, Proto.PROTO_ICMPV6)
 IN_USE, EVICTABLE = 1 << 31, 1 << 30
 SECOND_NS = 10**9
+NO_SEGMENT = 5  # conntrack_tcp.pyx, INDEX_NONE: none was ignored before
 LISTED = CtStatus.IPS_CONFIRMED | CtStatus.IPS_SRC_NAT_DONE | CtStatus.IPS_DST_NAT_DONE
 
 
@@ -102,6 +103,7 @@ def _state(entry: ConntrackEntry, states: Any, prefix: str) -> int:
 def _fill_tcp(row: Row, entry: ConntrackEntry) -> None:
     """Its windows are not known: it is picked up in its middle."""
     row["state"] = _state(entry, TcpState.__members__, "TCP_")
+    row["last_index"] = NO_SEGMENT
     row["seen"]["flags"] = TcpFlags.FLAG_SACK_PERM | TcpFlags.FLAG_BE_LIBERAL
 
 
