@@ -172,8 +172,8 @@ cdef int find_or_make(walk_t* walk, tuple_t* tuple, const uint16_t* zones) noexc
         return found
     if is_icmp(packet.proto) and icmp_answer(packet.proto, packet.dport) == 0xFFFF:
         return NOTHING
-    if not has_room(walk, tuple, zones):
-        return FULL
+    if is_icmp(packet.proto) and not has_room(walk, tuple, zones):
+        return FULL                     # of others conntrack_in has asked
     found = connection_new(walk, tuple, zones[1])
     if found < 0:
         return FULL

@@ -9,11 +9,8 @@ cpdef enum:
 
 # connection * 2 + direction, or -1, of a tuple in its own zone.  `zones` are those of the two
 # directions: what is found in a direction must be in that one's (nf_ct_key_equal).
-# Entries whose time is up are removed on sight.
-cdef int32_t table_find(state_t* state, const tuple_t* tuple, const uint16_t* zones,
-                        uint64_t now_ns) noexcept nogil
-# The same, and leaves alone those whose time is up: one may be the packet's own.
-cdef int32_t table_seek(const state_t* state, const tuple_t* tuple, const uint16_t* zones,
+# Entries whose time is up are passed over.
+cdef int32_t table_find(const state_t* state, const tuple_t* tuple, const uint16_t* zones,
                         uint64_t now_ns) noexcept nogil
 # nf_conntrack_tuple_taken: another connection than `ignored` has this tuple already.  Two that
 # begin as one flow do not take from each other.

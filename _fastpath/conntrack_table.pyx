@@ -80,29 +80,9 @@ cdef void connection_kill(state_t* state, int32_t index) noexcept nogil:
     connection_free(state, index)
 
 
-cdef int32_t table_find(state_t* state, const tuple_t* tuple, const uint16_t* zones,
+cdef int32_t table_find(const state_t* state, const tuple_t* tuple, const uint16_t* zones,
                         uint64_t now_ns) noexcept nogil:
-    cdef int32_t* link = &state.buckets[tuple_bucket(state, tuple)]
-    cdef int32_t here = link[0]
-    cdef connection_t* connection
-    cdef int32_t after
-    while here >= 0:
-        connection = &state.connections[here >> 1]
-        after = connection.next[here & 1]
-        if connection.expires_ns <= now_ns:
-            # Both its links may stand in this chain: start again.
-            connection_kill(state, here >> 1)
-            here = state.buckets[tuple_bucket(state, tuple)]
-            continue
-        if (tuple_equal(connection_tuple(connection, here & 1), tuple)
-                and tuple.zone == zones[here & 1]):
-            return here
-        here = after
-    return -1
-
-
-cdef int32_t table_seek(const state_t* state, const tuple_t* tuple, const uint16_t* zones,
-                        uint64_t now_ns) noexcept nogil:
+    """What has expired is passed over, not freed: a packet on its way may still hold it."""
     cdef int32_t here = state.buckets[tuple_bucket(state, tuple)]
     cdef connection_t* connection
     while here >= 0:
@@ -116,16 +96,11 @@ cdef int32_t table_seek(const state_t* state, const tuple_t* tuple, const uint16
 
 cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexcept nogil:
     cdef const connection_t* own = &walk.state.connections[ignored]
-    cdef const connection_t* other
-    cdef uint32_t bucket = tuple_bucket(walk.state, tuple)
-    cdef int32_t here = walk.state.buckets[bucket]
+    cdef connection_t* other
+    cdef int32_t here = walk.state.buckets[tuple_bucket(walk.state, tuple)]
     while here >= 0:
         other = &walk.state.connections[here >> 1]
-        if other.expires_ns <= walk.now_ns:
-            connection_kill(walk.state, here >> 1)
-            here = walk.state.buckets[bucket]
-            continue
-        if (tuple_equal(connection_tuple(&walk.state.connections[here >> 1], here & 1), tuple)
+        if (other.expires_ns > walk.now_ns and tuple_equal(connection_tuple(other, here & 1), tuple)
                 and tuple.zone == connection_tuple(
                     &walk.state.connections[ignored], here & 1).zone
                 and not tuple_equal(&other.original, &own.original)):

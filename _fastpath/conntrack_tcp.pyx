@@ -16,6 +16,12 @@ from _fastpath.conntrack_window cimport (
     FLAG_SACK_PERM,
     FLAG_SIMULTANEOUS_OPEN,
     FLAG_WINDOW_SCALE,
+    INDEX_ACK,
+    INDEX_FIN,
+    INDEX_NONE,
+    INDEX_RST,
+    INDEX_SYN,
+    INDEX_SYNACK,
     WINDOW_ACCEPT,
     WINDOW_INVALID,
     segment_t,
@@ -83,15 +89,6 @@ cdef uint8_t[2][6][10] TCP_TABLE = [
         [iv, iv, iv, iv, iv, iv, iv, iv, iv, iv],
     ],
 ]
-
-cdef enum:
-    INDEX_SYN = 0
-    INDEX_SYNACK = 1
-    INDEX_FIN = 2
-    INDEX_ACK = 3
-    INDEX_RST = 4
-    INDEX_NONE = 5
-
 
 cdef inline uint32_t tcp_index(uint8_t flags) noexcept nogil:
     """get_conntrack_index: in this order, RST first."""

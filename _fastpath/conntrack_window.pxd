@@ -20,12 +20,20 @@ cpdef enum InWindow:            # enum nf_ct_tcp_action
     WINDOW_INVALID = 1
     WINDOW_ACCEPT = 2
 
+cpdef enum SegmentIndex:        # TCP_SYN_SET …: what a segment carries
+    INDEX_SYN = 0
+    INDEX_SYNACK = 1
+    INDEX_FIN = 2
+    INDEX_ACK = 3
+    INDEX_RST = 4
+    INDEX_NONE = 5
+
 # The fields of a segment.
 cdef struct segment_t:
     uint32_t seq, ack, end      # end: the sequence number after it
     uint32_t window
     uint8_t flags
-    uint8_t index               # what it carries: see conntrack_tcp.pyx
+    uint8_t index               # SegmentIndex
 
 # after(): in the arithmetic of sequence numbers (RFC 793 3.3).
 cdef inline bint seq_after(uint32_t a, uint32_t b) noexcept nogil:

@@ -15,7 +15,6 @@ from _fastpath.conntrack_tcp cimport TCP_SYN_RECV, TCP_SYN_SENT
 from _fastpath.packet cimport TCP_ACK, TCP_RST, TCP_SYN, load32
 
 cdef enum:
-    INDEX_ACK = 3
     MAXACKWINCONST = 66000
     OPTION_END = 0
     OPTION_NOP = 1

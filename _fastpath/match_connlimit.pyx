@@ -10,7 +10,7 @@ from libc.string cimport memset
 from _fastpath.address cimport addr_equal, addr_t
 from _fastpath.choice cimport fold
 from _fastpath.conntrack_tcp cimport TCP_CLOSE, TCP_TIME_WAIT
-from _fastpath.conntrack_table cimport table_seek
+from _fastpath.conntrack_table cimport table_find
 from _fastpath.conntrack_tuple cimport is_icmp, packet_tuple
 from _fastpath.image cimport CONNLIMIT_DESTINATION, TICK_NS
 from _fastpath.match_hashlimit cimport shortened
@@ -101,7 +101,7 @@ cdef int32_t find(walk_t* walk, tuple_t* tuple, const uint16_t* zones) noexcept 
     cdef uint32_t i
     for i in range(2):
         tuple.zone = zones[i]
-        found = table_seek(walk.state, tuple, zones, walk.now_ns)
+        found = table_find(walk.state, tuple, zones, walk.now_ns)
         if found >= 0:
             return found // 2
         if zones[0] == zones[1]:

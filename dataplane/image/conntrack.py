@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from _fastpath.conntrack_sctp import SctpFlag, SctpState
 from _fastpath.conntrack_tcp import TcpState
-from _fastpath.conntrack_window import TcpFlags
+from _fastpath.conntrack_window import SegmentIndex, TcpFlags
 from _fastpath.packet import Proto
 from _fastpath.state import CtStatus
 from dataplane.errors import TableError
@@ -20,7 +20,6 @@ Row = Any
 ICMP = (Proto.PROTO_ICMP, Proto.PROTO_ICMPV6)
 IN_USE, EVICTABLE = 1 << 31, 1 << 30
 SECOND_NS = 10**9
-NO_SEGMENT = 5  # conntrack_tcp.pyx, INDEX_NONE: none was ignored before
 LISTED = CtStatus.IPS_CONFIRMED | CtStatus.IPS_SRC_NAT_DONE | CtStatus.IPS_DST_NAT_DONE
 
 
@@ -103,7 +102,7 @@ def _state(entry: ConntrackEntry, states: Any, prefix: str) -> int:
 def _fill_tcp(row: Row, entry: ConntrackEntry) -> None:
     """Its windows are not known: it is picked up in its middle."""
     row["state"] = _state(entry, TcpState.__members__, "TCP_")
-    row["last_index"] = NO_SEGMENT
+    row["last_index"] = SegmentIndex.INDEX_NONE
     row["seen"]["flags"] = TcpFlags.FLAG_SACK_PERM | TcpFlags.FLAG_BE_LIBERAL
 
 

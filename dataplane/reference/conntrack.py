@@ -76,7 +76,8 @@ def _assign(node: Node, packet: Packet, own: Tuple, zones: tuple[int, int], now_
         mirror = own.inverted()
         if mirror is None:
             return
-        _make_room(node, now_ns)
+        if packet.is_icmp:  # of others track has asked
+            _make_room(node, now_ns)
         tuples = [own._replace(zone=zones[ORIGINAL]), mirror._replace(zone=zones[REPLY])]
         found = Connection(tuples), ORIGINAL
     connection, direction = found
