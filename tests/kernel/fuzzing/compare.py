@@ -110,8 +110,10 @@ def by_packet(seen: list[Seen]) -> list[list[Seen]]:
 
 
 def learned(born: list[Born]) -> dict[int, list[int]]:
-    """The ports that NAT took, by the draw that they stand for."""
+    """The ports that NAT took, by the draw that they stand for.  A port that stayed may have been
+    drawn as well, if there is no other connection to tell."""
     choices: dict[int, list[int]] = {}
+    kept: dict[int, list[int]] = {}
     for entry in born:
         there, back = entry.original, entry.reply
         fields = Fields(
@@ -126,10 +128,9 @@ def learned(born: list[Born]) -> dict[int, list[int]]:
             (0, there.sport or there.icmp_id, back.dport or back.icmp_id),
             (1, there.dport, back.sport),
         ):
-            if before != now:
-                key = choice_key(0, ChoiceKind.NAT_PORT, identity(NAME), fields, manip)
-                choices.setdefault(key, []).append(now)
-    return choices
+            key = choice_key(0, ChoiceKind.NAT_PORT, identity(NAME), fields, manip)
+            (choices if before != now else kept).setdefault(key, []).append(now)
+    return kept | choices
 
 
 # Frames.

@@ -5,6 +5,7 @@ from random import Random
 
 from _fastpath.reason import Verdict
 from dataplane.node.state import NodeState
+from dataplane.reference.packet import Packet
 from dataplane.replay.fast import FastEngine
 from dataplane.replay.record import Record
 from tests.kernel.fuzzing import rules as random_rules
@@ -72,6 +73,8 @@ def traffic(random: Random, family: int, state: NodeState, packets: int) -> list
         for device, frame in source.next():
             if len(frame) > MTUS.get(device, 1500) + ROOM:
                 continue  # is_skb_forwardable: the veth does not take it
+            if Packet(frame).is_partial:
+                continue  # a wrong checksum that looks like one left to a device
             record = engine.run(START + len(frames) * STEP, frame, len(frame), (NAME, device))
             if record.verdict == Verdict.UNKNOWN or answers_everybody(record):
                 continue
