@@ -11,7 +11,6 @@ from _fastpath.image cimport (
     ROUTE_LOCAL,
     ROUTE_MULTICAST,
     ROUTE_PROHIBIT,
-    ROUTE_THROW,
     ROUTE_UNICAST,
     ROUTE_UNKNOWN,
     ROUTE_UNREACHABLE,
@@ -62,8 +61,8 @@ cdef uint8_t address_kind(const image_t* image, int32_t node, uint8_t family,
     if device >= 0 and image.routes[route].device != device:
         return ROUTE_UNICAST
     kind = image.routes[route].kind
-    if kind in (ROUTE_BLACKHOLE, ROUTE_UNREACHABLE, ROUTE_PROHIBIT, ROUTE_THROW):
-        return ROUTE_UNICAST    # fib_table_lookup fails
+    if kind not in (ROUTE_LOCAL, ROUTE_BROADCAST, ROUTE_MULTICAST):
+        return ROUTE_UNICAST    # for a refusal, too: fib_table_lookup fails
     if family == 4 and image.routes[route].anycast:
         return ROUTE_ANYCAST
     return kind

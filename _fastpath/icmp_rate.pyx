@@ -51,7 +51,7 @@ cdef void save(peer_t* peer, int64_t now, int64_t most) noexcept nogil:
 
 cdef bint spend(peer_t* peer, int64_t cost, int64_t burst, int64_t now) noexcept nogil:
     """inet_peer_xrlim_allow"""
-    if peer == NULL or cost == 0:       # nothing is spent where there is no limit (measured)
+    if peer == NULL:
         return True
     save(peer, now, burst)
     if peer.tokens < cost:
@@ -98,7 +98,9 @@ cdef bint rate_error(walk_t* walk, uint8_t type, uint8_t code, addr_t dst,
     cost = node.icmp_ratelimit[1 if walk.packet.family == 6 else 0]
     if walk.packet.family == 6 and node.icmp6_scales and prefixlen < 128:
         cost >>= (128 - prefixlen) >> 5     # more to wider prefixes
-    if not spend(find_peer(walk, dst), cost, BURST * cost, now):
+    # Without a limit IPv4 spends nothing, IPv6 all that was saved (measured).
+    if (walk.packet.family == 6 or cost) and not spend(
+            find_peer(walk, dst), cost, BURST * cost, now):
         return False
     budget.credit -= 1              # Linux draws 0, 1 or 2
     return True

@@ -168,7 +168,7 @@ def extra_routes(draw: st.DrawFn, family: int) -> Route:
         type=kind,
         dev=draw(devices) if has_device else None,
         gateway=draw(gateway) if kind == "unicast" and not has_legs else None,
-        table=draw(st.sampled_from(["100", "200", "100", "main"])),
+        table=draw(st.sampled_from(["100", "200", "100", "main", "main", "local"])),
         metric=draw(st.sampled_from([0, 0, 5, 10])),
         tos=draw(st.sampled_from([0, 0, 0, 0x10])) if family == 4 else 0,
         mtu=draw(st.sampled_from([0, 0, 0, 60, 100])),
@@ -179,12 +179,14 @@ def extra_routes(draw: st.DrawFn, family: int) -> Route:
 @st.composite
 def policies(draw: st.DrawFn, state: NodeState) -> NodeState:
     """Policy routing, now and then."""
+    routes = draw(st.lists(extra_routes(4) | extra_routes(6), max_size=6))
     if draw(st.integers(0, 2)):
-        return state
+        # None of the kernel's own tables was touched: IPv4's two are one.
+        some = routes if draw(st.integers(0, 2)) == 0 else []
+        return replace(state, routes=(*state.routes, *some))
     rules = draw(st.lists(extra_rules(4) | extra_rules(6), max_size=4))
     own = [RoutingRule(0, "local"), RoutingRule(32766, "main"), RoutingRule(30, action="nop")]
     own += [RoutingRule(0, "local", family=6), RoutingRule(32766, "main", family=6)]
-    routes = draw(st.lists(extra_routes(4) | extra_routes(6), max_size=6))
     return replace(state, rules=(*own, *rules), routes=(*state.routes, *routes))
 
 

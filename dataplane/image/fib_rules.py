@@ -1,6 +1,7 @@
 """Policy routing rules as rows."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from _fastpath.image import RuleAction, RuleSelector
 from dataplane.errors import TableError
@@ -26,8 +27,8 @@ def rules_of(state: NodeState, family: int) -> list[RoutingRule]:
 
 def is_custom(state: NodeState) -> bool:
     """fib4_has_custom_rules: not the kernel's own three."""
-    asked = [(rule.priority, rule.table) for rule in rules_of(state, 4)]
-    return asked != [(rule.priority, rule.table) for rule in DEFAULTS[4]]
+    asked = [replace(rule, protocol=None) for rule in rules_of(state, 4)]
+    return asked != list(DEFAULTS[4])
 
 
 def has_custom_local(state: NodeState) -> bool:

@@ -7,7 +7,7 @@ from _fastpath.image import Anycast, RouteKind
 from dataplane.errors import TableError
 from dataplane.image import encode
 from dataplane.image.devices import SCOPES, Devices
-from dataplane.image.fib_rules import rule_rows
+from dataplane.image.fib_rules import is_custom, rule_rows
 from dataplane.image.lpm import Tries
 from dataplane.node import realms
 from dataplane.node.local_routes import all_routes
@@ -73,9 +73,11 @@ def _add_node(
     node = state.name
     last: dict[tuple[int, object], int] = {}  # of each prefix
     own = [route for route in routes if route.dst.version == family]
-    # fib_table.c, fib_insert_alias: of equal prefixes the highest type of service comes first,
-    # then the lowest metric.
-    for route in sorted(own, key=lambda route: (-route.tos, route.metric)):
+    if family == 4 and not is_custom(state):
+        roots["local"] = roots["main"] = tables.tries.new()  # one, until a rule asks: fib_unmerge
+    # fib_table.c, fib_insert_alias: of equal prefixes the local table's comes first, then the
+    # highest type of service, then the lowest metric.
+    for route in sorted(own, key=lambda route: (route.table != "local", -route.tos, route.metric)):
         _check_devices(devices, node, route)
         root = roots.get(route.table)
         if root is None:

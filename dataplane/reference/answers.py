@@ -107,7 +107,7 @@ def send_error(path: Path, node: Node, packet: Packet, what: icmp.Error) -> bool
 def _may_send(path: Path, node: Node, what: icmp.Error, back: Route, to: Address) -> bool:
     if not icmp_rate.is_limited(node.icmp_limits, to.version, what.type, what.code):
         return True
-    if back.type == "local":  # no limit on the loopback
+    if forwarding.kind_of(back) == "local":  # no limit on the loopback
         return True
     now, length = icmp_rate.tick(path.now_ns), back.dst.prefixlen
     return icmp_rate.may_send(node.icmp_rates, node.name, node.icmp_limits, to, length, now)
@@ -180,7 +180,7 @@ def _made_error(
 ) -> Packet | None:
     if packet.family == 6:
         return icmp.error(packet, what, src, node.default_ttl, 0)
-    out = node.loopback if back.type == "local" else back.dev or ""
+    out = node.loopback if forwarding.kind_of(back) == "local" else back.dev or ""
     room = icmp.room4(forwarding.mtu_of(node, back, out), len(echoed.data))
     if room <= 20:
         return None

@@ -185,22 +185,23 @@ def _is_too_short(rule: RoutingRule, route: Route) -> bool:
 
 
 def table_lookup(node: Node, table: str, flow: Flow) -> Route | None:
-    """fib_table_lookup: the longest prefix, of it the highest type of service, then the lowest
-    metric, then the first."""
+    """fib_table_lookup: the longest prefix, of it the local table's, the highest type of service,
+    then the lowest metric, then the first."""
+    tables = node.tables_of(flow.dst.version, table)
     found = [
         route
         for route in node.routes
-        if route.table == table and holds(route.dst, flow.dst) and _may_take(route, flow)
+        if route.table in tables and holds(route.dst, flow.dst) and _may_take(route, flow)
     ]
     if flow.oif_is_wish and found:  # rt6_device_match
         longest = max(route.dst.prefixlen for route in found)
         found = [route for route in found if route.dst.prefixlen == longest]
         found = [route for route in found if _leaves_by(route, flow.oif)] or found
-    return min(found, key=_order, default=None)
+    return min(found, key=order, default=None)
 
 
-def _order(route: Route) -> tuple[int, int, int]:
-    return -route.dst.prefixlen, -route.tos, route.metric
+def order(route: Route) -> tuple[int, bool, int, int]:
+    return -route.dst.prefixlen, route.table != "local", -route.tos, route.metric
 
 
 def _may_take(route: Route, flow: Flow) -> bool:

@@ -9,9 +9,9 @@ from _fastpath.reason import Reason
 from dataplane.node.multipath import UNMODELLED, legs
 from dataplane.node.state import Address, Route
 from dataplane.reference.choice import Choices
-from dataplane.reference.fib_rules import ERRORS, Flow, flow_ports, input_flow, lookup
+from dataplane.reference.fib_rules import Flow, flow_ports, input_flow, lookup, order
 from dataplane.reference.fib_select import Unhashed, select
-from dataplane.reference.lpm import longest
+from dataplane.reference.lpm import holds
 from dataplane.reference.node import Node
 from dataplane.reference.packet import Packet
 from dataplane.reference.steps import Ended, dropped, unknown
@@ -25,12 +25,13 @@ REFUSALS = {
     "unreachable": Reason.ROUTE_UNREACHABLE,
     "prohibit": Reason.ROUTE_PROHIBIT,
 }
+OWN_KINDS = ("local", "broadcast", "multicast", "anycast")
 KINDS = ("unicast", "local", "broadcast", "multicast")
 MOST_MTU = 65535  # IP_MAX_MTU
 
 
 def address_type(node: Node, address: Address, device: str | None = None) -> str:
-    """inet_dev_addr_type: what the local table alone says.
+    """inet_dev_addr_type: what the local table says, with all that is one with it.
 
     device  when given, only its own routes count
     """
@@ -38,10 +39,15 @@ def address_type(node: Node, address: Address, device: str | None = None) -> str
         return "multicast"
     if address.version == 4 and (address.packed[0] == 0 or address == LIMITED_BROADCAST):
         return "broadcast"
-    route = longest((route for route in node.routes if route.table == "local"), address)
+    found = (
+        route
+        for route in node.routes
+        if route.table in node.tables_of(address.version, "local") and holds(route.dst, address)
+    )
+    route = min(found, key=order, default=None)
     if route is None or (device is not None and route.dev != device):
         return "unicast"
-    if route.type in ERRORS:  # fib_table_lookup fails
+    if route.type not in OWN_KINDS:  # for a refusal, too: fib_table_lookup fails
         return "unicast"
     return "local" if route.type == "anycast" and address.version == 6 else route.type
 

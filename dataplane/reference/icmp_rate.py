@@ -60,7 +60,7 @@ def ticks(milliseconds: int) -> int:
 
 def may_spend(peer: Peer | None, cost: int, now: int) -> bool:
     """inet_peer_xrlim_allow"""
-    if peer is None or cost == 0:  # nothing is spent where there is no limit (measured)
+    if peer is None:
         return True
     peer.tokens = min(peer.tokens + now - peer.last, BURST * cost)
     peer.last = now
@@ -91,7 +91,8 @@ def may_send(
     cost = ticks(limits.ratelimit[to.version == 6])
     if to.version == 6 and limits.scales and prefixlen < 128:
         cost >>= (128 - prefixlen) >> 5
-    if not may_spend(rates.peer(node, to, now), cost, now):
+    # Without a limit IPv4 spends nothing, IPv6 all that was saved (measured).
+    if (to.version == 6 or cost) and not may_spend(rates.peer(node, to, now), cost, now):
         return False
     budget.credit -= 1
     return True

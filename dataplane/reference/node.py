@@ -1,5 +1,7 @@
 """One node while packets cross it: its NodeState, and what packets change on it."""
 
+from dataclasses import replace
+
 from dataplane.node import realms
 from dataplane.node.groups import joined
 from dataplane.node.icmp_limits import icmp_limits
@@ -20,6 +22,7 @@ DEFAULT_RULES = (
     RoutingRule(32766, "main", family=6),
     RoutingRule(32767, "default", family=6),
 )
+MERGED = ("local", "main")
 Rule = tuple[int, str, str, int]  # family, table, chain, number
 MatchOfRule = tuple[int, str, str, int, int]  # … and which of its matches
 
@@ -35,9 +38,8 @@ class Node:
             if not any(rule.family == listed.family for listed in state.rules)
         )
         self.rules = sorted((*state.rules, *defaults), key=lambda rule: rule.priority)
-        asked = [(rule.priority, rule.table) for rule in self.rules if rule.family == 4]
-        defaults4 = [(rule.priority, rule.table) for rule in DEFAULT_RULES if rule.family == 4]
-        self.has_custom_rules = asked != defaults4  # fib4_has_custom_rules
+        asked = [replace(rule, protocol=None) for rule in self.rules if rule.family == 4]
+        self.has_custom_rules = asked != [r for r in DEFAULT_RULES if r.family == 4]
         self.has_custom_local = any(  # fib_has_custom_local_routes
             route.type == "local" and route.protocol != "kernel" and route.dst.version == 4
             for route in state.routes
@@ -72,6 +74,12 @@ class Node:
         # Of `connlimit`: by address and zone.
         self.counted: dict[MatchOfRule, dict[tuple[Address, int], CountedList]] = {}
         self.hashlimit: dict[tuple[int, str], HashlimitTable] = {}  # by family and name
+
+    def tables_of(self, family: int, table: str) -> tuple[str, ...]:
+        """The tables that are searched where one is asked: as long as nobody has asked for rules,
+        IPv4's local and main tables are one (fib_trie_unmerge)."""
+        is_one = family == 4 and not self.has_custom_rules and table in MERGED
+        return MERGED if is_one else (table,)
 
     # Settings.
 

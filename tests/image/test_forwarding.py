@@ -32,7 +32,7 @@ def asked(image, address, family=4):
     node, index = image.arrays["nodes"][0], 0 if family == 4 else 1
     start, count = int(node["fib_start"][index]), int(node["fib_count"][index])
     roots = image.arrays["fib_rules"]["table"][start : start + count].tolist()
-    roots = [root for root in roots if root >= 0]
+    roots = [root for root in dict.fromkeys(roots) if root >= 0]
     found = [lookup(image.arrays["lpm"], pair(address), family, root) for root in roots]
     return [value for value in found if value >= 0]
 
@@ -54,8 +54,21 @@ def test_a_route_is_found_by_its_name():
     assert image.names.routes[row].table == "main"
 
 
-def test_without_rules_local_comes_before_main():
-    image = image_of(route("10.0.0.1/32", "lo", type="local", table="local"), route("10.0.0.1/32"))
+BOTH = (route("10.0.0.1/32", "lo", type="local", table="local"), route("10.0.0.1/32"))
+
+
+def test_without_rules_local_and_main_are_one_table():
+    image = image_of(*BOTH, route("10.0.0.0/8", "lo", type="local", table="local"))
+    (row,) = asked(image, "10.0.0.1")
+    assert image.names.routes[row].table == "local"
+    longer = image_of(*BOTH[1:], route("10.0.0.0/8", "lo", type="local", table="local"))
+    (row,) = asked(longer, "10.0.0.1")
+    assert longer.names.routes[row].table == "main"
+
+
+def test_with_a_rule_local_comes_before_main():
+    rules = (RoutingRule(0, "local"), RoutingRule(9, "main"), RoutingRule(32766, "main"))
+    image = image_of(*BOTH[1:], route("10.0.0.0/8", "lo", type="local", table="local"), rules=rules)
     assert [image.names.routes[row].table for row in asked(image, "10.0.0.1")] == ["local", "main"]
 
 
