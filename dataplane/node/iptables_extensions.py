@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from dataplane.node.iptables_draft import Draft, Extension
 from dataplane.node.iptables_header import abbreviated
-from dataplane.node.iptables_options import ALIASES, MATCHES, PROTOCOL_MATCHES, TEXT
+from dataplane.node.iptables_options import ALIASES, MATCHES, OPTIONAL, PROTOCOL_MATCHES, TEXT
 from dataplane.node.iptables_rules import Option
 from dataplane.node.iptables_words import SPACE
 
@@ -43,6 +43,8 @@ def _read_known(
 ) -> int:
     if count and name not in TEXT and draft.words[at + 1 : at + 2] == ["!"]:
         at, negated = at + 1, True
+    if count == OPTIONAL:
+        count = int(draft.words[at + 1 : at + 2] != [] and draft.words[at + 1][:1] not in "!-")
     values = tuple(draft.words[at + 1 : at + 1 + count])
     if len(values) < count or (name not in TEXT and any(v[:2] == "--" or v == "!" for v in values)):
         # `--to-destination  --random …` is what an old iptables-save prints for a revision of

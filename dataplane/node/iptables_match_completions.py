@@ -80,7 +80,7 @@ def _ipvs(found: list[Option], family: int) -> list[Option]:
 def _rateest(found: list[Option], family: int) -> list[Option]:
     """Rates in bits; one estimator alone is called just --rateest."""
     if named(found, "--rateest2"):
-        return _in_order([_in_bits(option) for option in found])
+        return [_in_bits(option) for option in found]
     is_delta = named(found, "--rateest-delta")
     kept = []
     for option in found:
@@ -93,7 +93,7 @@ def _rateest(found: list[Option], family: int) -> list[Option]:
         for other in named(kept, "--rateest-bps2", "--rateest-pps2"):
             zero = "0bit" if "bps" in other.name else "0"
             kept = with_defaults(kept, (f"{other.name[:-1]}1", zero))
-    return _in_order(kept)
+    return kept
 
 
 def _in_bits(option: Option) -> Option:
@@ -102,17 +102,6 @@ def _in_bits(option: Option) -> Option:
     if option.name.startswith("--rateest-bps"):
         return forms.valued(option, bits(option.values[0]))
     return forms.number(option) if option.name.startswith("--rateest-pps") else option
-
-
-def _in_order(found: list[Option]) -> list[Option]:
-    before = "--rateest-delta --rateest --rateest1 --rateest-bps1 --rateest-pps1 --rateest-lt"
-    order = [*before.split(), "--rateest-gt", "--rateest-eq"]
-
-    def place(option: Option) -> int:
-        last = len(order) + (option.name == "--rateest2")
-        return order.index(option.name) if option.name in order else last
-
-    return sorted(found, key=place)
 
 
 MATCH_COMPLETIONS: dict[str, Completion] = {
@@ -128,4 +117,4 @@ MATCH_COMPLETIONS: dict[str, Completion] = {
     "rateest": _rateest,
 }
 # Whose options stand in an order of their own.
-OWN_ORDER = frozenset(("policy", "rateest"))
+OWN_ORDER = frozenset(("policy",))

@@ -2,18 +2,20 @@
 
 The options of an extension stand in the order in which iptables-save prints them (the
 `save` functions of extensions/libxt_*.c, libipt_*.c and libip6t_*.c, v1.8.9).  `name` takes
-one value, `name:0` none, `name:2` two.  An extension that is not listed may have any options;
-those take all words up to the next that starts with `-` or is `!`.
+one value, `name:0` none, `name:2` two, `name:?` perhaps one.  An extension that is not listed
+may have any options; those take all words up to the next that starts with `-` or is `!`.
 """
 
 from collections.abc import Iterable
 
 from dataplane.node.iptables_rules import Option
 
+OPTIONAL = -1  # as many values as an option takes that may have one
+
 
 def _options(text: str) -> dict[str, int]:
     pairs = (word.partition(":") for word in text.split())
-    return {f"--{name}": int(count or 1) for name, _, count in pairs}
+    return {f"--{name}": OPTIONAL if count == "?" else int(count or 1) for name, _, count in pairs}
 
 
 MATCHES: dict[str, dict[str, int]] = {
@@ -86,6 +88,9 @@ MATCHES: dict[str, dict[str, int]] = {
         "rsource:0 rdest:0",
         "statistic": "mode probability every packet",
         "nfacct": "nfacct-name",
+        "rateest": "rateest-delta:0 rateest rateest1 rateest-bps1:? rateest-pps1:? rateest-lt:0 "
+        "rateest-gt:0 rateest-eq:0 rateest-bps:? rateest-pps:? rateest-bps2:? rateest-pps2:? "
+        "rateest2",
         "quota": "quota",
         "time": "timestart timestop monthdays weekdays datestart datestop kerneltz:0 contiguous:0 "
         "utc:0 localtz:0",
