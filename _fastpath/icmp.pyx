@@ -24,6 +24,7 @@ from _fastpath.packet cimport (
     load48,
     packet_checksum,
     packet_holds,
+    packet_is_spoilt,
     packet_parse,
     store16,
     store32,
@@ -177,7 +178,7 @@ cdef bint reset_may_answer(packet_t* packet) noexcept nogil:
     # nf_reject_ipv4.c: not for fragments, not in answer to a reset, not for a wrong checksum.
     if packet.proto != PROTO_TCP or not packet.has_ports or packet.is_fragment:
         return False
-    if packet.tcp_flags & TCP_RST:
+    if packet.tcp_flags & TCP_RST or packet_is_spoilt(packet):
         return False
     return packet_checksum(packet) != CHECKSUM_WRONG
 

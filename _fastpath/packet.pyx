@@ -87,10 +87,19 @@ cdef bint packet_sums_up(packet_t* packet, bint has_dccp) noexcept nogil:
         return True
     if (has_dccp and packet.proto == PROTO_DCCP) or not is_whole(packet):
         return True
+    if packet_is_spoilt(packet):
+        return False
     if not packet.is_fragment and packet.has_ports and (
             packet.proto == PROTO_TCP or packet.proto == PROTO_UDP):
         return packet_checksum(packet) != CHECKSUM_WRONG
     return sum_is_right(packet)
+
+
+cdef bint packet_is_spoilt(const packet_t* packet) noexcept nogil:
+    cdef const uint8_t* ip = packet.frame + ETHER_SIZE
+    if not packet.options.flags & OPTIONS_CHANGED or packet.checksum == CHECKSUM_PARTIAL:
+        return False
+    return checksum_fold(checksum_add(0, ip, (ip[0] & 15) * 4)) != 0xFFFF
 
 
 cdef uint8_t first_look(const packet_t* packet) noexcept nogil:

@@ -91,6 +91,28 @@ def test_an_error_records_its_way_too():
     assert error[20:32] == bytes([7, 11, 12]) + packed(INSIDE, INSIDE) + b"\0"
 
 
+REJECTS = """\
+*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+-A FORWARD -p udp -j REJECT --reject-with icmp-port-unreachable
+-A FORWARD -p tcp -j REJECT --reject-with tcp-reset
+COMMIT
+"""
+
+
+@pytest.mark.parametrize(("options", "verdict"), [
+    (bytes(4), Verdict.REJECTED), (RECORD, Verdict.DROPPED),
+])  # fmt: skip
+@pytest.mark.parametrize("protocol", [6, 17])
+def test_a_reject_takes_a_packet_whose_options_changed_for_damaged(options, verdict, protocol):
+    """nf_ip_checksum sums the IP header as well (measured)."""
+    body = fr.udp(CLIENT, 1, SERVER, 2) if protocol == 17 else fr.tcp(CLIENT, 1, SERVER, 2)
+    record = Both(REJECTS).send(fr.ipv4(CLIENT, SERVER, protocol, body, options))
+    assert (record.verdict, record.reason) == (verdict, Reason.NETFILTER_REJECT)
+
+
 DESTINATIONS = [SERVER, FAR, INSIDE, OUTSIDE, ip_address("10.8.0.1"), ip_address("224.0.0.1")]
 
 
@@ -111,7 +133,7 @@ DESTINATIONS = [SERVER, FAR, INSIDE, OUTSIDE, ip_address("10.8.0.1"), ip_address
 )
 @settings(deadline=None, max_examples=200)
 def test_engines_agree_on_any_options(drawn, accepts):
-    engines = both() if accepts else Both()
+    engines = both() if accepts else Both(REJECTS)
     for number, (found, dst, ttl, fragment, size) in enumerate(drawn):
         body = fr.udp(CLIENT, 1000, dst, 2000, bytes(size))
         sent_packet = fr.ipv4(CLIENT, dst, 17, body, found, ttl=ttl, fragment=fragment)

@@ -10,6 +10,7 @@ from _fastpath.trace import Generated
 from dataplane.node.state import Address
 from dataplane.reference.checksum import checksum, ones_sum, pseudo_header
 from dataplane.reference.conntrack import tcp_header
+from dataplane.reference.ip_options import spoils_sums
 from dataplane.reference.packet import (
     ARP,
     DCCP,
@@ -157,6 +158,8 @@ def is_checksum_right(packet: Packet, tracks_dccp: bool) -> bool:
         return True
     if packet.protocol == DCCP and tracks_dccp:
         return True
+    if spoils_sums(packet):
+        return False
     if not packet.is_fragment and packet.has_transport and packet.protocol in (TCP, UDP):
         return not packet.is_checksum_wrong()
     return packet.sums_up()
@@ -204,7 +207,7 @@ def may_reset(packet: Packet) -> bool:
     header = tcp_header(packet) if packet.protocol == TCP and packet.is_first else None
     if header is None or header.flags & RST or (packet.is_fragment and packet.family == 6):
         return False
-    return not packet.is_checksum_wrong()
+    return not packet.is_checksum_wrong() and not spoils_sums(packet)
 
 
 def reset(about: Packet, ttl: int) -> Packet:

@@ -225,6 +225,14 @@ def hops(packet: Packet) -> list[tuple[int, IPv4Address | None]]:
     return found
 
 
+def spoils_sums(packet: Packet) -> bool:
+    """nf_ip_checksum sums the IP header with what it carries, taking it to be right; between
+    where options are read and where the packet leaves it is not (measured)."""
+    if not options_of(packet).is_changed or packet.is_partial:
+        return False
+    return checksum(packet.ip[: (packet.ip[0] & 15) * 4]) != 0
+
+
 def go_on_to(packet: Packet, next_hop: IPv4Address) -> None:
     """The source route leads on from here; its destination changes where the packet leaves."""
     packet.options = replace(options_of(packet), next_hop=next_hop, is_changed=True)

@@ -347,7 +347,7 @@ class Traffic:
         packet = fr.ipv4(src, dst, protocol, body, **fields)
         chance = r.random()
         if chance < 0.03:
-            packet = with_options(packet, r.choice((b"\1\1\1\0", b"\x94\4\0\0", b"\x88\4\0\5")))
+            packet = with_options(packet, r.choice(IP_OPTIONS))
         elif chance < 0.035:
             packet = packet[:10] + b"\x12\x34" + packet[12:]
         elif chance < 0.04:
@@ -416,6 +416,14 @@ class Traffic:
             sport = dport = int.from_bytes(frame[start + 4 : start + 6])
         self.current.left = (device, str(ip_address(src)), str(ip_address(dst)), sport, dport)
         self.current.last_out = device, frame
+
+
+# Nothing, a router alert, a stream's number, records of the route (whole, full, with a wrong
+# pointer), a source route.
+IP_OPTIONS = (
+    b"\1\1\1\0", b"\x94\4\0\0", b"\x88\4\0\5", b"\7\7\4" + bytes(5), b"\7\x0b\4" + bytes(9),
+    b"\7\7\x08" + bytes(5), b"\7\7\3" + bytes(5), b"\x83\7\4\x0a\0\1\5\0",
+)  # fmt: skip
 
 
 def with_options(packet: bytes, options: bytes) -> bytes:
