@@ -4,6 +4,7 @@ from _fastpath.address cimport addr_compare, addr_equal, addr_in, addr_is_zero
 from _fastpath.fib_rules cimport fib_lookup, flowi_input
 from _fastpath.fib_select cimport fib_select
 from _fastpath.image cimport (
+    ANYCAST_KERNEL,
     ROUTE_ANYCAST,
     DEVICE_LOOPBACK,
     ROUTE_BLACKHOLE,
@@ -363,10 +364,16 @@ cdef int route_input6(const image_t* image, state_t* state, const flowi_t* flow,
     return choose_leg(image, state, flow, packet, route)
 
 
+cdef inline bint is_looped_anycast(const route_t* way) noexcept nogil:
+    """ip6_rt_get_dev_rcu: of IPv6, the kernel's own."""
+    return way.family == 6 and way.anycast == ANYCAST_KERNEL
+
+
 cdef int32_t output_device(const image_t* image, int32_t node, int32_t route) noexcept nogil:
-    if image.routes[route].kind == ROUTE_LOCAL:
+    cdef const route_t* way = &image.routes[route]
+    if way.kind == ROUTE_LOCAL and (not way.anycast or is_looped_anycast(way)):
         return image.nodes[node].loopback
-    return image.routes[route].device
+    return way.device
 
 
 cdef int route_output(const image_t* image, state_t* state, const flowi_t* flow,

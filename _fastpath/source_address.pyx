@@ -27,7 +27,7 @@ cdef bint source_address(const image_t* image, int32_t node, int32_t route, addr
     if not addr_is_zero(way.prefsrc):
         address[0] = way.prefsrc
         return True
-    if way.kind == ROUTE_LOCAL:
+    if way.kind == ROUTE_LOCAL and not way.anycast:
         address[0] = destination
         return True
     if way.family == 6:

@@ -205,7 +205,7 @@ def some_routes(draw, family):
     for net in draw(st.lists(st.sampled_from(NETWORKS[family]), max_size=5)):
         device = draw(st.sampled_from(DEVICES))
         gateway = address(DEVICES.index(device), draw(st.integers(2, 3)), family)
-        kind = draw(st.sampled_from(["unicast"] * 5 + ["unreachable", "throw", "local", "anycast"]))
+        kind = draw(st.sampled_from(["unicast"] * 5 + ["unreachable", "throw", "local"]))
         table = draw(st.sampled_from(["main", "main", "local", "100"]))
         legs, dev = (), "lo" if kind in ("unreachable", "throw") else device
         if kind == "unicast" and draw(st.integers(0, 3)) == 0:

@@ -361,7 +361,10 @@ class Path:
         return answers.error(self, node, packet, icmp.too_big(mtu), reason)
 
     def _out_device(self, node: str, route: Route) -> Device:
-        if route.type == "local":
+        is_looped_anycast = (  # ip6_rt_get_dev_rcu: of IPv6, the kernel's own
+            route.type == "anycast" and route.dst.version == 6 and route.protocol == "kernel"
+        )
+        if route.type == "local" or is_looped_anycast:
             return self.topology.loopback(node)
         device = self.topology.devices.get((node, route.dev or ""))
         if device is None:
