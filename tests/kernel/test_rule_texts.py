@@ -112,9 +112,15 @@ def random_save(namespace, tool, seed):
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_whole_saves(namespace, tool):
+    asked = 0
     for seed in range(RULE_SETS):
         text = random_save(namespace, tool, seed)
         read = iptables.parse(header(tool) + text, "random", family_of(tool))
-        theirs = saved_again(namespace, tool, text)
+        try:
+            theirs = saved_again(namespace, tool, text)
+        except RuntimeError:  # a rule that was taken only beside another of its hashlimit table
+            continue
         assert tables_of(iptables.render(read, counters=True)) == theirs
         assert saved_again(namespace, tool, iptables.render(read, counters=True)) == theirs
+        asked += 1
+    assert asked > RULE_SETS // 2
