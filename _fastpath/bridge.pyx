@@ -230,5 +230,16 @@ cdef int bridge_output(walk_t* walk, int32_t bridge) noexcept nogil:
         return flood(walk, bridge, -1)
     if to == FDB_LOCAL:
         return drop(walk, OTHER_HOST)
+    if walk.packet.bridge_port_out >= 0:
+        return bridge_copy(walk, bridge, to)
     trace_step(walk.trace, STEP_BRIDGE_PORT, <uint32_t>to)
     return next_at(walk, TRANSMIT, to)
+
+
+cdef int bridge_copy(walk_t* walk, int32_t bridge, int32_t to) noexcept nogil:
+    """br_nf_post_routing: a copy of what was bridged (TEE) seems to be bridged too."""
+    walk.packet.in_device, walk.packet.out_device = -1, bridge
+    if hooks(walk, HOOK_POSTROUTING) == END:
+        return END
+    trace_step(walk.trace, STEP_BRIDGE_PORT, <uint32_t>to)
+    return END if fit(walk, bridge, to) == END else bridge_push(walk, to)

@@ -31,7 +31,7 @@ from _fastpath.reason cimport (
     FRAGMENT_HELD,
     IP_HEADER_INVALID,
 )
-from _fastpath.state cimport CUTS_MAX, cut_t
+from _fastpath.state cimport cut_t
 from _fastpath.trace cimport STEPS_MAX, STEP_FRAGMENT, trace_step
 from _fastpath.walk cimport GO_ON, drop
 
@@ -51,7 +51,7 @@ cdef int cut(walk_t* walk, uint32_t mtu, int32_t port) noexcept nogil:
     cdef packet_t* packet = walk.packet
     cdef cut_t* made
     cdef uint32_t extra = 8 if packet.family == 6 else 0
-    if walk.cut_count >= CUTS_MAX:
+    if walk.cut_count >= walk.cut_max:
         return drop(walk, FRAGMENTATION_UNMODELLED)
     if not packet_finish(packet):
         return drop(walk, CAPTURE_CUT)

@@ -16,6 +16,7 @@ cdef class Engine:
     cdef packet_t[4] pending        # PENDING_MAX
     cdef cut_t[4] cuts              # CUTS_MAX
     cdef packet_t told
+    cdef packet_t copied, copied_told
     cdef readonly object image_arrays, state_arrays
     cdef object kept                # buffers that the pointers point into
     cdef void point_packets(self)

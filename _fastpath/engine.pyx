@@ -100,6 +100,7 @@ cdef check_connections(array):
         "next": <char*>&row.next - at, "next_source": <char*>&row.next_source - at,
         "status": <char*>&row.status - at, "mark": <char*>&row.mark - at,
         "older": <char*>&row.older - at, "newer": <char*>&row.newer - at,
+        "masquerade": <char*>&row.masquerade - at,
     }
     if array.dtype.itemsize != sizeof(connection_t):
         raise ValueError(f"connections of {array.dtype.itemsize} bytes, not {sizeof(connection_t)}")
@@ -136,7 +137,7 @@ cdef class Engine:
         self.point_packets()
 
     cdef void point_packets(self):
-        cdef uint8_t[::1] buffers = bytearray((PENDING_MAX + CUTS_MAX + 2) * BUFFER_SIZE)
+        cdef uint8_t[::1] buffers = bytearray((PENDING_MAX + CUTS_MAX + 4) * BUFFER_SIZE)
         cdef int i
         self.kept["buffers"] = buffers
         self.packet.buffer = &buffers[0]
@@ -145,6 +146,11 @@ cdef class Engine:
         for i in range(CUTS_MAX):
             self.cuts[i].whole.buffer = &buffers[(PENDING_MAX + 1 + i) * BUFFER_SIZE]
         self.told.buffer = &buffers[(PENDING_MAX + CUTS_MAX + 1) * BUFFER_SIZE]
+        self.copied.buffer = &buffers[(PENDING_MAX + CUTS_MAX + 2) * BUFFER_SIZE]
+        self.copied_told.buffer = &buffers[(PENDING_MAX + CUTS_MAX + 3) * BUFFER_SIZE]
+        self.walk.copied = &self.copied
+        self.walk.copied_told = &self.copied_told
+        self.walk.cut_max = CUTS_MAX
         self.walk.cuts = &self.cuts[0]
         self.walk.told = &self.told
         self.walk.image = &self.image

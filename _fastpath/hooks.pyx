@@ -9,6 +9,7 @@ from libc.stdint cimport int32_t, uint16_t, uint32_t, uint8_t
 from _fastpath.address cimport addr_equal, addr_t
 from _fastpath.answers cimport reject
 from _fastpath.conntrack cimport conntrack_confirm, conntrack_in
+from _fastpath.conntrack_table cimport connection_kill
 from _fastpath.fib_rules cimport flowi_output, flowi_t
 from _fastpath.forwarding cimport address_kind, route_output
 from _fastpath.fragments cimport gather
@@ -43,9 +44,11 @@ from _fastpath.state cimport (
     CT_NEW,
     CT_RELATED,
     CT_RELATED_REPLY,
+    IPS_CONFIRMED,
     USER_BRIDGE_IN,
     USER_CONNTRACK_IN,
     USER_CONNTRACK_OUT,
+    connection_t,
 )
 from _fastpath.trace cimport STEP_ROUTE, trace_step
 from _fastpath.walk cimport END, GO_ON, answered, drop
@@ -57,6 +60,14 @@ cdef enum:
 
 cdef inline bint packet_begins(const packet_t* packet) noexcept nogil:
     return packet.ctinfo in (CT_NEW, CT_RELATED, CT_RELATED_REPLY)
+
+
+cdef bint has_moved(const packet_t* packet, const connection_t* connection,
+                    uint32_t hook) noexcept nogil:
+    """nf_nat_oif_changed: it leaves by another device than the one whose address it was given."""
+    return (hook == HOOK_POSTROUTING and packet.direction == 0 and connection.masquerade != 0
+            and connection.masquerade != packet.out_device + 1
+            and (connection.status & IPS_CONFIRMED) != 0)
 
 
 cdef int nat_hook(walk_t* walk, const hook_t* entry, uint32_t hook) noexcept nogil:
@@ -83,6 +94,11 @@ cdef int nat_hook(walk_t* walk, const hook_t* entry, uint32_t hook) noexcept nog
                 return WALK_ACCEPT      # nf_nat_inet_fn hears NF_QUEUE: nothing is set up
         if not nat_is_set_up(walk, manip):
             nat_null_binding(walk, manip)
+    elif has_moved(packet, &walk.state.connections[packet.connection], hook):
+        connection_kill(walk.state, packet.connection)
+        packet.connection = -1
+        walk.reason = NETFILTER_DROP
+        return WALK_DROP
     if not nat_packet(walk, manip):
         walk.reason = NETFILTER_DROP
         return WALK_DROP
@@ -133,6 +149,7 @@ cdef int route_again(walk_t* walk) noexcept nogil:
         trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
         packet.route = route
         packet.realms = output_realms(walk.image, &flow, route)
+        packet.next_hop = addr_t(0, 0)
     return reason
 
 
@@ -150,11 +167,11 @@ cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
     cdef uint32_t i, rule = 0
     cdef int outcome, reason
     cdef asked_t before
-    note(walk.packet, &before)
     walk.hook = <uint8_t>hook
     for i in range(node.hook_start[column], node.hook_start[column] + node.hook_count[column]):
         entry = &walk.image.hooks[i]
         outcome = WALK_ACCEPT
+        note(walk.packet, &before)
         if entry.kind == ENTRY_TABLE:
             outcome = table_walk(walk, entry, &rule)
         elif entry.kind == ENTRY_NAT:
@@ -177,7 +194,6 @@ cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
                 reason = route_again(walk)
                 if reason:
                     return drop(walk, <uint16_t>reason)
-                note(walk.packet, &before)
             continue
         if outcome == WALK_REJECT:
             return answered(walk, reject(

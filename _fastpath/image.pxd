@@ -281,6 +281,7 @@ cpdef enum TargetKind:
     TARGET_HMARK = 23       # a: words, see HmarkWord
     TARGET_STRIP = 24       # a: words of the TCP options (bits) that become NOPs
     TARGET_BYPASS = 25      # a program would decide, but need not listen
+    TARGET_TEE = 26         # to address_min; a: words of a device's name + 1; 0 = by any
     TARGET_CT = 40          # a: zone; b: directions, 1 and 2; flags: 1 the zone is the mark
     TARGET_SET = 60         # a: words, see SET_ADD
 
@@ -463,7 +464,7 @@ cdef struct device_t:
     uint8_t has_address         # IPv4
     uint8_t shared_media
     uint8_t source_route        # accept_source_route
-    uint8_t padding
+    uint8_t own_addresses_only  # use_oif_addrs_only: IPv6 sources are its own
     uint32_t mtu6               # net.ipv6.conf.DEVICE.mtu
 
 cdef struct vxlan_t:
@@ -481,13 +482,19 @@ cdef struct vxlan_t:
     uint8_t udp_csum
     uint8_t learning
 
+cpdef enum AddressFlag:         # of an IPv6 address: what it is as a source
+    ADDRESS_UNUSABLE = 1        # tentative
+    ADDRESS_AVOIDED = 2         # deprecated, or optimistic
+    ADDRESS_FITTING = 4         # temporary or not, as its device has it (use_tempaddr)
+    ADDRESS_OPTIMISTIC = 8
+
 cdef struct address_t:
     addr_t address
     addr_t mask
     uint8_t family
     uint8_t scope               # 0 global, 253 link, 254 host
     uint8_t secondary
-    uint8_t padding
+    uint8_t flags               # AddressFlag
     uint32_t prefixlen
 
 # Longest-prefix match over a binary trie.

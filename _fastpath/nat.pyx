@@ -25,6 +25,7 @@ from _fastpath.packet cimport (
     packet_set_src,
 )
 from _fastpath.state cimport (
+    IPS_CONFIRMED,
     IPS_DST_NAT,
     IPS_DST_NAT_DONE,
     IPS_SRC_NAT,
@@ -49,6 +50,8 @@ cdef void nat_setup(walk_t* walk, const target_t* range, uint32_t manip) noexcep
     cdef connection_t* connection = &walk.state.connections[index]
     cdef tuple_t current, wanted
     cdef uint32_t bucket
+    if connection.status & IPS_CONFIRMED:
+        return
     tuple_invert(&current, &connection.reply)
     wanted = current
     unique_tuple(walk, &wanted, range, manip)

@@ -231,7 +231,7 @@ cdef void unique_tuple(walk_t* walk, tuple_t* tuple, const target_t* range,
                 return
         elif find_same_source(walk, &walk.state.connections[walk.packet.connection].original,
                               &found, range):
-            found.dst = tuple.dst
+            found.dst, found.zone = tuple.dst, tuple.zone
             if not is_icmp(tuple.proto):
                 found.dport = tuple.dport
             if not is_used(walk, &found):

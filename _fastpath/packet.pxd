@@ -108,10 +108,12 @@ cdef struct packet_t:
     int32_t bridge_port_out  # bridge port that a bridge sends it by; -1 = none, or not known yet
     int32_t node            # where it is
     int32_t route           # by which it leaves; -1 = not routed
+    addr_t next_hop         # where the route has no gateway; zero = the destination
     uint8_t generated       # Generated, of a pending packet
     uint8_t is_routed       # a pending packet whose route is known
     uint8_t send_raw        # a pending packet that leaves by out_device as it stands
     ip_options_t options    # as they were read where it came in
+    uint8_t is_arriving     # a pending packet that arrives at out_device
     uint16_t refusal        # Reason why its IP header is refused; 0 = it is sound
 
 # RFC 8200 section 4: hop-by-hop 0, routing 43, fragment 44, AH 51, destination options 60.

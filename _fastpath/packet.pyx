@@ -524,6 +524,7 @@ cdef void packet_copy(packet_t* to, const packet_t* source) noexcept nogil:
 
 cdef void packet_scrub(packet_t* packet) noexcept nogil:
     packet.mark = packet.realms = 0
+    packet.next_hop = addr_t(0, 0)
     packet.connection = -1
     packet.ctinfo = 0
     packet.zone = 0

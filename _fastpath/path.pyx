@@ -118,6 +118,7 @@ from _fastpath.state cimport USER_LOCAL
 from _fastpath.realms cimport input_realms, output_realms
 from _fastpath.trace cimport (
     EVENT_TTL,
+    GENERATED_COPY,
     GENERATED_ICMP_PARAMETER_PROBLEM,
     GENERATED_ICMP_TIME_EXCEEDED,
     GENERATED_ICMP_TOO_BIG,
@@ -492,10 +493,13 @@ cdef int local_out(walk_t* walk) noexcept nogil:
         return drop(walk, <uint16_t>reason)
     trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
     packet.route = route
-    packet.realms = output_realms(walk.image, &flow, route)
+    if packet.generated != GENERATED_COPY:
+        packet.realms = output_realms(walk.image, &flow, route)
     packet.is_routed = 0
-    packet.is_local = 1
-    packet.entered_by = packet.bridge_port = -1
+    packet.is_local = packet.generated != GENERATED_COPY    # which no socket has sent
+    packet.entered_by = -1
+    if packet.generated != GENERATED_COPY:      # whose nf_bridge_info is that of its packet
+        packet.bridge_port = -1
     packet.in_device, packet.out_device = -1, output_device(walk.image, packet.node, route)
     if hooks(walk, HOOK_OUTPUT) == END:
         return END
@@ -552,15 +556,18 @@ cdef int link_output(walk_t* walk) noexcept nogil:
     cdef const route_t* way = &walk.image.routes[packet.route]
     cdef int32_t device = output_device(walk.image, packet.node, packet.route)
     cdef const device_t* dev = &walk.image.devices[device]
+    cdef addr_t next_hop = way.gateway
     cdef uint64_t mac = 0
     cdef int reason
+    if addr_is_zero(next_hop):
+        next_hop = packet.dst if addr_is_zero(packet.next_hop) else packet.next_hop
     if dev.is_ether:
-        if (is_multicast(packet) or way.kind == ROUTE_BROADCAST
-                or (packet.family == 4 and packet.dst.lo == 0xFFFFFFFFu)):
+        if way.kind == ROUTE_BROADCAST or (addr_is_zero(packet.next_hop) and (
+                is_multicast(packet)
+                or (packet.family == 4 and packet.dst.lo == 0xFFFFFFFFu))):
             mac = group_mac(packet)
         else:
-            reason = neighbour_mac(walk, device, way.gateway_family, packet.dst
-                                   if addr_is_zero(way.gateway) else way.gateway, &mac)
+            reason = neighbour_mac(walk, device, way.gateway_family, next_hop, &mac)
             if reason == NEIGHBOUR_FAILED:
                 return no_neighbour(walk, NEIGHBOUR_FAILED)
             if reason:
@@ -590,12 +597,14 @@ cdef int device_output(walk_t* walk, int32_t device) noexcept nogil:
 
 cdef void run(walk_t* walk, int action) noexcept nogil:
     """walk.packet to its end; in fragments, if it is cut on its way."""
-    cdef int32_t port
     walk.cut_count = walk.told_rank = 0
     follow(walk, action)
-    if not walk.cut_count:
-        return
-    port = next_fragment(walk)
+    if walk.cut_count:
+        send_fragments(walk)
+
+
+cdef void send_fragments(walk_t* walk) noexcept nogil:
+    cdef int32_t port = next_fragment(walk)
     while port != NO_MORE:
         follow(walk, link_output(walk) if port < 0 else bridge_push(walk, port))
         port = next_fragment(walk)
@@ -610,21 +619,45 @@ cdef void follow(walk_t* walk, int action) noexcept nogil:
                 drop(walk, TRACE_FULL)
                 return
             action = receive(walk)
-        elif action == SEND:
-            action = local_out(walk)
-        elif action == TRANSMIT:
-            action = transmit(walk, walk.place)
         else:
-            action = layer3_input(walk, walk.place)
+            action = go_on(walk, action)
 
 
-cdef void run_pending(walk_t* walk, int32_t held) noexcept nogil:
+cdef int go_on(walk_t* walk, int action) noexcept nogil:
+    if action == SEND:
+        return local_out(walk)
+    return transmit(walk, walk.place) if action == TRANSMIT else layer3_input(walk, walk.place)
+
+
+cdef int send_copy(walk_t* walk) noexcept nogil:
+    cdef int action = SEND
+    cdef uint32_t made = walk.pending_count
+    cdef int32_t place
+    walk.cut_count = walk.told_rank = 0
+    while action != END and action != RECEIVE:
+        action = go_on(walk, action)
+    if walk.cut_count:
+        send_fragments(walk)
+    place = walk.place
+    if walk.pending_count > made:
+        run_pending(walk, -1, made)     # what its source is told
+        walk.pending_count = made
+    walk.place = place
+    return action
+
+
+cdef void run_pending(walk_t* walk, int32_t held, uint32_t first) noexcept nogil:
     """The packets made on the way, each to its end.  Their verdicts are nobody's."""
     cdef packet_t* made
-    cdef uint32_t i = 0
+    cdef uint32_t i = first
     while i < walk.pending_count:
         made = &walk.pending[i]
         walk.packet = made
+        if made.is_arriving:
+            made.is_arriving = 0
+            run(walk, next_at(walk, RECEIVE, made.out_device))
+            i += 1
+            continue
         trace_step(walk.trace, STEP_GENERATE,
                    <uint32_t>made.node * GENERATED_KINDS + made.generated)
         if not made.send_raw:
@@ -646,7 +679,7 @@ cdef void walk_packet(walk_t* walk, int action) noexcept nogil:
     run(walk, action)
     verdict, reason, place = walk.verdict, walk.reason, walk.place
     if walk.pending_count:
-        run_pending(walk, packet.connection)
+        run_pending(walk, packet.connection, 0)
         walk.packet = packet
     # A connection that was never confirmed vanishes with its packet.
     conntrack_drop(walk, packet.connection)

@@ -19,9 +19,9 @@ cdef bint select_address6(const image_t* image, int32_t node, int32_t device, ad
                           addr_t* address) noexcept nogil
 # The device's last link-local one (ipv6_get_lladdr).
 cdef bint link_local_address(const image_t* image, int32_t device, addr_t* address) noexcept nogil
-# The device's first of all.
-cdef bint first_address(const image_t* image, int32_t device, uint8_t family,
-                        addr_t* address) noexcept nogil
+# What REDIRECT takes: the device's first of all; of IPv6, whose scope suits the destination.
+cdef bint redirect_address(const image_t* image, int32_t device, uint8_t family,
+                           addr_t destination, addr_t* address) noexcept nogil
 
 # What an IPv4 packet that came by `device`, and goes by `route` (-1 = by none), calls this node
 # (fib_compute_spec_dst), and what it does where it leaves (ip_rt_get_source).

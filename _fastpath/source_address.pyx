@@ -5,6 +5,10 @@ from libc.stdint cimport uint32_t, uint64_t
 from _fastpath.address cimport addr_equal, addr_in, addr_is_zero
 from _fastpath.fib_rules cimport fib_lookup, flowi_t, flowi_to
 from _fastpath.image cimport (
+    ADDRESS_AVOIDED,
+    ADDRESS_FITTING,
+    ADDRESS_OPTIMISTIC,
+    ADDRESS_UNUSABLE,
     ROUTE_BROADCAST,
     ROUTE_LOCAL,
     ROUTE_MULTICAST,
@@ -83,14 +87,24 @@ cdef bint select_own(const image_t* image, int32_t device, addr_t next_hop, uint
     return found
 
 
-cdef bint first_address(const image_t* image, int32_t device, uint8_t family,
-                        addr_t* address) noexcept nogil:
+cdef bint suits(const address_t* own, addr_t destination) noexcept nogil:
+    """nf_nat_redirect_ipv6_usable: any will do for a global destination."""
+    if not is_candidate(own) or (own.address.hi == 0 and own.address.lo >> 32 == 0xFFFF):
+        return False
+    return scope6(destination) == GLOBAL or scope6(own.address) == scope6(destination)
+
+
+cdef bint redirect_address(const image_t* image, int32_t device, uint8_t family,
+                           addr_t destination, addr_t* address) noexcept nogil:
     cdef const device_t* dev = &image.devices[device]
     cdef uint32_t i
     for i in range(dev.address_start, dev.address_start + dev.address_count):
-        if image.addresses[i].family == family:
-            address[0] = image.addresses[i].address
-            return True
+        if image.addresses[i].family != family:
+            continue
+        if family == 6 and not suits(&image.addresses[i], destination):
+            continue
+        address[0] = image.addresses[i].address
+        return True
     return False
 
 
@@ -146,13 +160,19 @@ cdef bint leaving_address(const image_t* image, const packet_t* packet, int32_t 
 
 
 cdef struct score_t:        # what ipv6_get_saddr_eval compares, one after the other
-    int rules[5]
+    int rules[8]
+
+
+cdef bint is_candidate(const address_t* own) noexcept nogil:
+    return (own.family == 6 and not own.flags & ADDRESS_UNUSABLE
+            and own.address.hi >> 56 != 0xFF)
 
 
 cdef bint select_address6(const image_t* image, int32_t node, int32_t device, addr_t dst,
                           addr_t* address) noexcept nogil:
     cdef const node_t* here = &image.nodes[node]
-    cdef bint is_near = dst.hi >> 56 == 0xFF or scope6(dst) <= LINK_LOCAL
+    cdef bint is_near = dst.hi >> 56 == 0xFF or scope6(dst) <= LINK_LOCAL or (
+        device >= 0 and image.devices[device].own_addresses_only)
     cdef bint found = False
     cdef const address_t* own
     cdef score_t best, score
@@ -163,7 +183,7 @@ cdef bint select_address6(const image_t* image, int32_t node, int32_t device, ad
         for i in range(image.devices[other].address_start,
                        image.devices[other].address_start + image.devices[other].address_count):
             own = &image.addresses[i]
-            if own.family != 6:
+            if not is_candidate(own):
                 continue
             score = evaluate(own, <int32_t>other == device, dst)
             if not found or is_better(&score, &best):
@@ -186,22 +206,38 @@ cdef bint link_local_address(const image_t* image, int32_t device, addr_t* addre
 
 cdef bint is_better(const score_t* one, const score_t* other) noexcept nogil:
     cdef int rule
-    for rule in range(5):
+    for rule in range(8):
         if one.rules[rule] != other.rules[rule]:
             return one.rules[rule] > other.rules[rule]
     return False
 
 
 cdef score_t evaluate(const address_t* own, bint is_there, addr_t dst) noexcept nogil:
-    """RFC 6724 section 5: rules 1, 2, 5, 6 and 8."""
+    """RFC 6724 section 5, but for home addresses: Linux asks for them only with MIP6 built in."""
     cdef score_t score
     cdef int scope = scope6(own.address)
     score.rules[0] = addr_equal(own.address, dst)
     score.rules[1] = -scope if scope >= scope6(dst) else scope - 128
-    score.rules[2] = is_there
-    score.rules[3] = label6(own.address) == label6(dst)
-    score.rules[4] = min(common_bits(own.address, dst), <int>own.prefixlen)
+    score.rules[2] = is_preferred(own)
+    score.rules[3] = is_there
+    score.rules[4] = label6(own.address) == label6(dst)
+    # Temporary as its device wants it, and an ORCHID only for another (RFC 4843).
+    score.rules[5] = 2 * ((own.flags & ADDRESS_FITTING) != 0) + (
+        is_orchid(own.address) == is_orchid(dst))
+    score.rules[6] = min(common_bits(own.address, dst), <int>own.prefixlen)
+    score.rules[7] = not own.flags & ADDRESS_OPTIMISTIC
     return score
+
+
+cdef bint is_preferred(const address_t* own) noexcept nogil:
+    """ipv6_saddr_preferred: of some it does not matter that they are deprecated."""
+    if own.address.hi == 0 and own.address.lo >> 32 in (0, 0xFFFF):
+        return True                     # the loopback; compatible with IPv4, or mapped
+    return not own.flags & ADDRESS_AVOIDED
+
+
+cdef bint is_orchid(addr_t address) noexcept nogil:
+    return address.hi >> 36 == 0x2001001
 
 
 cdef int scope6(addr_t address) noexcept nogil:

@@ -111,6 +111,7 @@ cdef struct connection_t:
     uint32_t status         # CtStatus
     uint32_t mark
     int32_t older, newer    # of its node's evictable ones; -1 = none
+    int32_t masquerade      # device + 1 by which it was masqueraded; 0 = it was not
 
 # TCP's place is free in connections of other protocols.
 cdef inline datagram_t* connection_datagram(connection_t* connection) noexcept nogil:
@@ -352,11 +353,15 @@ cdef struct walk_t:
     # packets that are being cut, innermost last, and the end that tells of the whole packet
     cut_t* cuts             # (CUTS_MAX,)
     packet_t* told
-    uint32_t cut_count
+    uint32_t cut_count, cut_max
     uint8_t told_rank       # 0 = nothing yet: see cuts.pyx
     uint8_t told_verdict
     uint16_t told_reason
     int32_t told_place
+    # a copy that is sent while walk.packet waits, and the end that tells of it
+    packet_t* copied
+    packet_t* copied_told
+    uint8_t is_copying      # this is the walk of such a copy
     # where the walk ended
     int32_t place
     uint16_t reason

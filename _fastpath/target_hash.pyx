@@ -43,6 +43,7 @@ from _fastpath.trace cimport EVENT_MARK, trace_value
 cdef enum:
     PROTO_ESP = 50
     PROTO_AH = 51
+    ROUTING = 43
     FRAGMENT_HEADER = 44
     ICMPV6_QUERY = 128      # the first type that is no error
 
@@ -118,49 +119,61 @@ cdef int of_ipv4(const packet_t* packet, const uint32_t* words, hashed_t* found)
     return add_ports(packet, at + (ip[0] & 15) * 4, words, found)
 
 
-cdef bint has_fragment_header(const packet_t* packet) noexcept nogil:
-    cdef uint32_t at = ETHER_SIZE + 40
-    cdef uint8_t header = packet.frame[ETHER_SIZE + 6]
-    while at + 8 <= packet.thoff and at + 8 <= packet.size:
-        if header == FRAGMENT_HEADER:
-            return True
-        header = packet.frame[at]
-        at += (<uint32_t>packet.frame[at + 1] + 1) * 8
-    return False
+cdef int find_header(const packet_t* packet, uint32_t* at, uint8_t* header,
+                     bint* is_fragment) noexcept nogil:
+    """ipv6_find_hdr of any protocol; it stops at an authentication header.  `at` and `header`:
+    what follows the fixed header.  NOTHING where the headers end before it."""
+    cdef int held
+    while is_extension(header[0]) and header[0] != PROTO_AH:
+        held = packet_holds(packet, at[0], 4 if header[0] in (FRAGMENT_HEADER, ROUTING) else 2)
+        if held != 1:
+            return NOT_KNOWN if held == 2 else NOTHING
+        if header[0] == FRAGMENT_HEADER:
+            is_fragment[0] = True
+        if header[0] == FRAGMENT_HEADER and load16(packet.frame + at[0] + 2) & 0xFFF8:
+            # What follows is the middle of something.
+            header[0] = packet.frame[at[0]]
+            return NOTHING if is_extension(header[0]) else FOUND
+        held = 8 if header[0] == FRAGMENT_HEADER else (packet.frame[at[0] + 1] + 1) * 8
+        header[0] = packet.frame[at[0]]
+        at[0] += <uint32_t>held
+    if header[0] == PROTO_AH:
+        held = packet_holds(packet, at[0], 2)
+        return FOUND if held == 1 else (NOT_KNOWN if held == 2 else NOTHING)
+    return FOUND
 
 
 cdef int of_ipv6(const packet_t* packet, const uint32_t* words, hashed_t* found) noexcept nogil:
-    """hmark_pkt_set_htuple_ipv6"""
-    cdef uint32_t at = ETHER_SIZE, transport = packet.thoff
+    """hmark_pkt_set_htuple_ipv6: of an ICMPv6 error, what it quotes."""
+    cdef uint32_t ip_at = ETHER_SIZE, at = ETHER_SIZE + 40
+    cdef uint8_t header = packet.frame[ETHER_SIZE + 6]
     cdef const uint8_t* ip
-    cdef bint is_fragment = has_fragment_header(packet)
-    cdef int held
-    if packet.has_authentication or packet.proto == PROTO_AH:
-        return NOT_KNOWN                # ipv6_find_hdr stops there
-    if is_extension(packet.proto):
-        return FOUND                    # no header is found: nothing is hashed
-    found.proto = packet.proto
-    if packet.proto == PROTO_ICMPV6 and not is_fragment:
-        held = packet_holds(packet, transport, 8)
+    cdef bint is_fragment = False
+    cdef int outcome = find_header(packet, &at, &header, &is_fragment), held
+    if outcome != FOUND:
+        return FOUND if outcome == NOTHING else NOT_KNOWN   # of no header zeros are hashed
+    if header == PROTO_ICMPV6 and not is_fragment:
+        held = packet_holds(packet, at, 8)
         if held == 2:
             return NOT_KNOWN
-        if held == 1 and 0 < packet.frame[transport] < ICMPV6_QUERY:
-            at = transport + 8
-            held = packet_holds(packet, at, 40)
+        if held == 1 and 0 < packet.frame[at] < ICMPV6_QUERY:
+            ip_at = at + 8
+            held = packet_holds(packet, ip_at, 40)
             if held != 1:
                 return NOT_KNOWN if held == 2 else NOTHING
-            if packet.frame[at] >> 4 != 6:
+            if packet.frame[ip_at] >> 4 != 6:
                 return NOTHING
-            found.proto = packet.frame[at + 6]
-            transport = at + 40
-            if is_extension(found.proto):
-                return NOT_KNOWN
-    ip = packet.frame + at
+            at, header = ip_at + 40, packet.frame[ip_at + 6]
+            outcome = find_header(packet, &at, &header, &is_fragment)
+            if outcome != FOUND:
+                return outcome
+    ip = packet.frame + ip_at
     found.src = masked(addr_t(load64(ip + 8), load64(ip + 16)), 6, words + HMARK_SRC_MASK)
     found.dst = masked(addr_t(load64(ip + 24), load64(ip + 32)), 6, words + HMARK_DST_MASK)
-    if found.proto == PROTO_ICMPV6 or is_fragment:
+    found.proto = header
+    if header == PROTO_ICMPV6 or is_fragment:
         return FOUND
-    return add_ports(packet, transport, words, found)
+    return add_ports(packet, at, words, found)
 
 
 cdef int of_connection(const walk_t* walk, const uint32_t* words, hashed_t* found) noexcept nogil:

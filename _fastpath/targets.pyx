@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from _fastpath.address cimport addr_t
+from _fastpath.duplicate cimport duplicate
 from _fastpath.image cimport (
     HOOK_INPUT,
     HOOK_POSTROUTING,
@@ -22,6 +23,7 @@ from _fastpath.image cimport (
     TARGET_SET,
     TARGET_SNAT,
     TARGET_STRIP,
+    TARGET_TEE,
     TARGET_TPROXY,
     TARGET_TTL,
     TARGET_UNKNOWN,
@@ -41,7 +43,7 @@ from _fastpath.reason cimport (
 )
 from _fastpath.sets cimport set_target
 from _fastpath.state cimport CT_UNTRACKED
-from _fastpath.source_address cimport first_address, select_address, select_address6
+from _fastpath.source_address cimport redirect_address, select_address, select_address6
 from _fastpath.target_edit cimport edit
 from _fastpath.target_hash cimport set_hash_mark
 from _fastpath.trace cimport EVENT_MARK, trace_value
@@ -64,13 +66,16 @@ cdef int translate(walk_t* walk, const rule_t* rule, const target_t* target) noe
     if rule.kind == TARGET_NETMAP:
         return map_network(walk, target)
     if rule.kind == TARGET_MASQUERADE:
+        if packet.family == 4 and walk.state.connections[packet.connection].original.src.lo == 0:
+            return WALK_ACCEPT          # who has no address yet
         if packet.out_device < 0 or not masquerade_address(walk, &address):
             walk.reason = NAT_NO_ADDRESS
             return WALK_DROP
+        walk.state.connections[packet.connection].masquerade = packet.out_device + 1
     elif packet.in_device < 0:
         # REDIRECT at OUTPUT: to the loopback address.
         address = addr_t(0, 0x7F000001) if packet.family == 4 else addr_t(0, 1)
-    elif not first_address(walk.image, packet.in_device, packet.family, &address):
+    elif not redirect_address(walk.image, packet.in_device, packet.family, packet.dst, &address):
         walk.reason = NAT_NO_ADDRESS
         return WALK_DROP
     own.address_min = own.address_max = address
@@ -163,6 +168,8 @@ cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
         return set_hash_mark(walk, target)
     if rule.kind >= TARGET_TTL and rule.kind <= TARGET_STRIP:
         return edit(walk, rule, target)
+    if rule.kind == TARGET_TEE:
+        return duplicate(walk, target)
     if rule.kind == TARGET_SET:
         return set_target(walk, target)
     if rule.kind == TARGET_UNKNOWN:

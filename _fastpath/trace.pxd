@@ -28,7 +28,8 @@ cpdef enum StepKind:
     STEP_REASSEMBLE = 17    # per node: the packet is whole, all its fragments are there
     STEP_FRAGMENT = 18      # per node: the packet is cut into fragments; each goes on by itself
     STEP_HOTDROP = 19       # per rule: a match of it drops the packet, which is malformed
-    STEP_KINDS = 20
+    STEP_RESUME = 20        # per node: back to the packet of which a copy was sent
+    STEP_KINDS = 21
 
 cpdef enum Generated:
     GENERATED_ICMP_UNREACHABLE = 0      # ICMP 3 / ICMPv6 1
@@ -38,7 +39,8 @@ cpdef enum Generated:
     GENERATED_ARP_REPLY = 4
     GENERATED_ICMP_PARAMETER_PROBLEM = 5    # ICMP 12 / ICMPv6 4
     GENERATED_ICMP_REDIRECT = 6             # ICMP 5 / ICMPv6 137
-    GENERATED_KINDS = 7
+    GENERATED_COPY = 7      # of a packet that goes on: TEE
+    GENERATED_KINDS = 8
 
 # What changed, and other values worth telling; kept only when asked for.
 cpdef enum EventKind:

@@ -148,6 +148,16 @@ EDITS_IPV4 = [
     "-p tcp -j ECN --ecn-tcp-remove",
 ]  # fmt: skip
 EDITS_IPV6 = ["-j HL --hl-set 9", "-j HL --hl-inc 250", "-j HL --hl-dec 70"]
+# Copies for a host on {a}'s or {b}'s link, and for one beyond.
+COPIES = {
+    4: ["-j TEE --gateway 10.0.0.3", "-j TEE --gateway 10.0.1.4",
+        "-p udp -j TEE --gateway 192.0.2.1",
+        "-j TEE --gateway 10.0.1.2 --oif {b}", "-j TEE --gateway 10.0.0.5 --oif {b}",
+        "-j TEE --gateway 10.0.1.2 --oif none"],
+    6: ["-j TEE --gateway fd00::3", "-j TEE --gateway fd00:1::4",
+        "-p udp -j TEE --gateway 2001:db8::1", "-j TEE --gateway fd00:1::2 --oif {b}",
+        "-j TEE --gateway fd00::5 --oif {b}", "-j TEE --gateway fd00:1::2 --oif none"],
+}  # fmt: skip
 # Translations, by chain: of packets from 10.0.0.0/24 (fd00::/64) to 10.0.1.0/24 (fd00:1::/64).
 DESTINATIONS = {
     4: [

@@ -114,14 +114,13 @@ def test_the_search_for_functions_finds_them():
 TWINS = [
     "answers", "bridge", "capture", "checksum", "choice", "conntrack", "conntrack_datagram",
     "conntrack_icmp", "conntrack_sctp", "conntrack_table", "conntrack_tcp", "conntrack_tuple",
-    "conntrack_window", "cuts", "fdb", "fib_rules", "fib_select", "forwarding",
+    "conntrack_window", "cuts", "duplicate", "fdb", "fib_rules", "fib_select", "forwarding",
     "fragment_queues", "fragments", "hooks", "icmp", "icmp_rate", "inject", "ip_options", "lpm",
     "match_bytes", "match_connlimit", "match_conntrack", "match_dccp", "match_device",
     "match_extension", "match_hashlimit", "match_header", "match_memory", "match_packet",
     "match_place", "match_recent", "match_route", "match_time", "matches", "nat", "nat_icmp",
     "nat_range", "nat_tuple", "neighbour", "netfilter", "packet", "path", "realms", "set_probe",
-    "sets", "source_address", "target_edit", "target_hash", "targets", "tunnel", "vxlan",
-    "ways",
+    "sets", "source_address", "target_edit", "target_hash", "targets", "tunnel", "vxlan", "ways",
 ]  # fmt: skip
 
 

@@ -138,6 +138,11 @@ RULE_LINES = [
     "-A EXTRA -m state --state NEW -j LOG",
     "-A OTHER -m addrtype --src-type UNICAST ! --dst-type LOCAL -j RETURN",
     "-A OTHER -p udp -j DROP",
+    "-A FORWARD -j TEE --gateway 10.244.2.2",
+    "-A FORWARD -p tcp -j TEE --gateway 192.168.50.12 --oif eth0",
+    "-A INPUT -j TEE --gateway 10.244.1.2",
+    "-A OUTPUT -j TEE --gateway 192.168.50.11 --oif none",
+    "-A EXTRA -j TEE --gateway 192.168.50.12",
 ]  # fmt: skip
 NAT_LINES = [
     "-A POSTROUTING -s 10.244.1.2/32 -o eth0 -j SNAT --to-source 192.168.50.11:40000-40001",

@@ -1,5 +1,6 @@
 """Targets: kernels do to a packet what the specification does, byte for byte."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -7,13 +8,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from _fastpath.reason import Reason, Verdict
-from _fastpath.trace import EventKind
+from _fastpath.trace import EventKind, StepKind
 from dataplane.node import iptables
 from dataplane.node.state import InterfaceAddress, Neighbour
 from dataplane.reference.engine import Engine as ReferenceEngine
 from dataplane.reference.nat_range import best_address, mapped_address
 from dataplane.replay.after import connections, order
 from dataplane.replay.fast import FastEngine
+from dataplane.trace.caption import Caption
+from dataplane.trace.describe import Describer
+from dataplane.trace.text import text
 
 from . import frames as fr
 from . import rule_pool
@@ -105,6 +109,11 @@ def cases(draw):
             st.lists(st.tuples(chains, st.sampled_from(edits(family))), max_size=5)
         )
     ]
+    copies = st.tuples(st.sampled_from(CHAINS), st.sampled_from([
+        *rule_pool.COPIES[family], f"-j TEE --gateway {INSIDE if family == 4 else 'fd00::1'}",
+    ]))  # fmt: skip
+    some = draw(st.lists(copies, max_size=2))
+    mangle += [f"{chain} {target.format(a='a', b='b')}" for chain, target in some]
     nat = ["INPUT -m conntrack --ctstate INVALID"]  # makes the node track connections
     zone = draw(st.sampled_from(["", "--zone 7", "--zone-orig 7"]))
     if draw(st.booleans()):
@@ -277,6 +286,48 @@ def test_stripped_options_are_no_operations():
     )
     stripped = b"\x03\x03\x07" + b"\x01" * 14 + b"\x01"
     assert packet[20:] == fr.tcp(*ends(4), options=stripped + bytes(2))
+
+
+# What OUTPUT changes.
+
+
+def test_a_mark_of_raw_is_no_reason_to_route_again():
+    """ipt_mangle_out compares with what mangle was given."""
+    text = HEADS[4][0] + (
+        "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -j MARK --set-mark 1\n"
+        "COMMIT\n*mangle\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    )
+    state = replace(both_families(4), iptables=iptables.parse(text, "rules"))
+    frame = fr.ether(mac(INSIDE), mac(CLIENT), fr.ETHERTYPES[4],
+                     fr.ipv4(OUTSIDE, SERVER, 17, fr.udp(OUTSIDE, 1, SERVER, 2)))  # fmt: skip
+    for engine in (FastEngine({"n": state}), ReferenceEngine({"n": state})):
+        record = engine.run(0, frame, len(frame), ("n", None))
+        assert [step.kind for step in record.steps].count(StepKind.STEP_ROUTE) == 1
+
+
+# Copies.
+
+
+def test_a_copy_goes_to_its_gateway_and_the_packet_goes_on():
+    packet, record = left(4, "-j TEE --gateway 10.0.0.2", fr.udp(*ends(4)), 17)
+    assert record.verdict == Verdict.FORWARDED
+    copy, own = [tap for tap in record.taps if tap.outgoing]
+    assert (copy.device, own.device) == ("a", "b")
+    assert copy.generated and not own.generated
+    # It may not be cut, so that its source learns of a smaller MTU; nobody tracks it.
+    assert copy.frame[14:20] == packet[:6] and copy.frame[20] == packet[6] | 0x40
+    kinds = [step.kind for step in record.steps]
+    assert kinds.index(StepKind.STEP_GENERATE) < kinds.index(StepKind.STEP_RESUME)
+
+
+def test_a_copy_is_told_as_a_packet_of_its_own():
+    nodes = {"n": both_families(4, ["FORWARD -j TEE --gateway 10.0.0.2", "FORWARD -j DROP"])}
+    record = sent(FastEngine(nodes), 4, fr.udp(*ends(4)), 17)
+    describer = Describer(nodes)
+    words = text(record, describer, Caption(1))
+    assert "n, a packet of its own" in words
+    assert "the packet itself goes on" in words
+    assert "by n mangle FORWARD:2" in words
 
 
 # Ranges of addresses.

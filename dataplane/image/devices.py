@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, ip_network
 from _fastpath.image import DeviceKind
 from dataplane.errors import TableError
 from dataplane.image import encode
+from dataplane.image.source_address import address_flags
 from dataplane.node.state import InterfaceAddress, Link, NodeState
 
 KINDS = {
@@ -143,7 +144,7 @@ def _segments(devices: Devices) -> list[int]:
     ]
 
 
-def address_row(address: InterfaceAddress) -> tuple[object, ...]:
+def address_row(address: InterfaceAddress, state: NodeState) -> tuple[object, ...]:
     """ADDRESS"""
     network = ip_network(f"{address.local}/{address.prefixlen}", strict=False)
     return (
@@ -152,6 +153,6 @@ def address_row(address: InterfaceAddress) -> tuple[object, ...]:
         4 if isinstance(address.local, IPv4Address) else 6,
         SCOPES.get(address.scope, 0),
         int(address.secondary),
-        0,
+        address_flags(address, state),
         address.prefixlen,
     )

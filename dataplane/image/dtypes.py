@@ -42,7 +42,7 @@ DEVICE = np.dtype(
         ("route_localnet", "u1"), ("has_hosts", "u1"), ("accept_local", "u1"), ("is_ether", "u1"),
         ("forwards", "u1"), ("send_redirects", "u1"), ("src_valid_mark", "u1"),
         ("bc_forwarding", "u1"), ("has_address", "u1"), ("shared_media", "u1"),
-        ("source_route", "u1"), ("padding", "u1"), ("mtu6", "u4"),
+        ("source_route", "u1"), ("own_addresses_only", "u1"), ("mtu6", "u4"),
     ],
     align=True,
 )  # fmt: skip
@@ -193,7 +193,7 @@ VXLAN = np.dtype(
 ADDRESS = np.dtype(
     [
         ("address", ADDR), ("mask", ADDR), ("family", "u1"), ("scope", "u1"), ("secondary", "u1"),
-        ("padding", "u1"), ("prefixlen", "u4"),
+        ("flags", "u1"), ("prefixlen", "u4"),
     ],
     align=True,
 )  # fmt: skip
@@ -237,6 +237,7 @@ CONNECTION = np.dtype(
         ("original", TUPLE), ("reply", TUPLE),
         ("expires_ns", "u8"), ("tcp", TCP), ("next", "i4", (2,)), ("next_source", "i4"),
         ("status", "u4"), ("mark", "u4"), ("older", "i4"), ("newer", "i4"),
+        ("masquerade", "i4"),
     ],
     align=True,
 )  # fmt: skip

@@ -36,6 +36,7 @@ from dataplane.image.nodes import (
 )
 from dataplane.image.rules import RuleName, RuleTables, add_ruleset
 from dataplane.image.sets import SetTables, add_sets
+from dataplane.image.source_address import device_setting6
 from dataplane.node import realms
 from dataplane.node.state import Link, NodeState
 from dataplane.reference.steps import Step
@@ -105,6 +106,7 @@ def _step(names: Names, kind: int, index: int) -> Step:
             | StepKind.STEP_LOCAL_IN
             | StepKind.STEP_REASSEMBLE
             | StepKind.STEP_FRAGMENT
+            | StepKind.STEP_RESUME
         ):
             return Step(kind, names.nodes[index])
         case StepKind.STEP_CONNTRACK:
@@ -377,7 +379,8 @@ def _device_arrays(
             int(any(a.local.version == 4 for a in own_addresses(devices, index))),
             int(bool(_all(state, "shared_media", 1) | _conf(state, link.name, "shared_media", 1))),
             int(bool(_all(state, "accept_source_route")
-                     & _conf(state, link.name, "accept_source_route", 1))), 0,
+                     & _conf(state, link.name, "accept_source_route", 1))),
+            int(bool(device_setting6(state, link.name, "use_oif_addrs_only"))),
             _mtu6(state, link),
         ))  # fmt: skip
         bridge_ports += ports
@@ -385,7 +388,12 @@ def _device_arrays(
     wires.sort(key=lambda i: (devices.segments[i], encode.mac(devices.links[i][1].mac)))
     arrays["devices"] = _array(rows, dtypes.DEVICE)
     arrays["vxlans"] = _array(vxlans, dtypes.VXLAN)
-    arrays["addresses"] = _array([address_row(a) for a in devices.addresses], dtypes.ADDRESS)
+    addresses = [
+        address_row(address, nodes[node])
+        for index, (node, _) in enumerate(devices.links)
+        for address in own_addresses(devices, index)
+    ]
+    arrays["addresses"] = _array(addresses, dtypes.ADDRESS)
     arrays["bridge_ports"] = np.array(bridge_ports or [0], np.int32)
     arrays["wires"] = np.array(wires or [0], np.int32)
     arrays["counts"] = np.array([*arrays["counts"].tolist(), len(vxlans), len(wires)], np.uint32)
@@ -428,6 +436,7 @@ def _step_bases(names: Names) -> Array:
         StepKind.STEP_LOCAL_IN: nodes,
         StepKind.STEP_REASSEMBLE: nodes,
         StepKind.STEP_FRAGMENT: nodes,
+        StepKind.STEP_RESUME: nodes,
         StepKind.STEP_CONNTRACK: nodes * CtInfo.CT_INFOS,
         StepKind.STEP_NAT: nodes * 2,
         StepKind.STEP_ROUTE: len(names.routes),

@@ -1,10 +1,13 @@
 """Targets of a rule as rows: what `-j NAME …` does, in numbers."""
 
+from ipaddress import ip_address
+
 from _fastpath.image import (
     RejectWith,
     TargetKind,
 )
 from dataplane.image import nat_range, target_edit, target_hash
+from dataplane.image.encode import ZERO, name_words, pair
 from dataplane.image.pools import Pools
 from dataplane.image.sets import target_words
 from dataplane.image.target_rows import EMPTY, Options, Row, Rows, masked, numbers, only
@@ -91,6 +94,20 @@ def _nfqueue(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     return TargetKind.TARGET_BYPASS if is_bypassed else TargetKind.TARGET_QUEUE, EMPTY
 
 
+def _tee(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
+    if options.keys() - {"--oif"} != {"--gateway"}:
+        raise KeyError(options)
+    gateway = ip_address(options["--gateway"].values[0])
+    if gateway.version != family:
+        raise ValueError(gateway)
+    name = 0
+    if "--oif" in options:
+        pairs = name_words(options["--oif"].values[0])
+        words = [half for word in pairs for half in (word >> 32, word & 0xFFFFFFFF)]
+        name = pools.add_words(words) + 1
+    return TargetKind.TARGET_TEE, (pair(gateway), ZERO, name, 0, 0, 0, 0)
+
+
 def _tproxy(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
     """It takes the packet for a transparent socket, or drops it; no socket stands in a dump."""
     return TargetKind.TARGET_TPROXY, EMPTY
@@ -132,6 +149,7 @@ TARGETS: dict[str, Rows] = {
     "TCPMSS": target_edit.tcpmss,
     "TCPOPTSTRIP": target_edit.tcpoptstrip,
     "TOS": target_edit.tos,
+    "TEE": _tee,
     "TPROXY": _tproxy,
     "TTL": target_edit.ttl,
 }

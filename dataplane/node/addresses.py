@@ -8,6 +8,9 @@ from typing import Any
 from dataplane.node.entries import Entry, read_entries, render_entries
 from dataplane.node.state import InterfaceAddress
 
+# What makes an IPv6 address a better source, or a worse one; and that no route follows from it.
+FLAGS = ("deprecated", "noprefixroute", "optimistic", "temporary", "tentative")
+
 
 def parse(text: str, path: str) -> tuple[InterfaceAddress, ...]:
     return tuple(
@@ -30,6 +33,7 @@ def _address(dev: str, info: Entry) -> InterfaceAddress:
         scope=info.text("scope", "global"),
         broadcast=broadcast,
         secondary=info.truth("secondary", False),
+        flags=tuple(name for name in FLAGS if info.truth(name, False)),
         source=info.source,
     )
 
@@ -49,6 +53,7 @@ def _info(address: InterfaceAddress) -> dict[str, Any]:
         "broadcast": str(address.broadcast) if address.broadcast else None,
         "scope": address.scope,
         "secondary": True if address.secondary else None,
+        **{name: True if name in address.flags else None for name in FLAGS},
         "label": address.dev if address.local.version == 4 else None,
     }
     return {key: value for key, value in info.items() if value is not None}

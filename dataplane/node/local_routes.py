@@ -65,7 +65,7 @@ def local_routes(state: NodeState) -> tuple[Route, ...]:
     """Routes of all addresses, in the addresses' order.
 
     A connected prefix is left out when any route of the main table for it is listed: an
-    agent may have replaced it, or have asked for none (`noprefixroute`).
+    agent may have replaced it, or have asked for none (`noprefixroute`, where it is not told).
     """
     listed = {route.dst for route in state.routes if route.table == "main"}
     loopbacks = {link.name for link in state.links if link.link_type == "loopback"} or {"lo"}
@@ -79,11 +79,12 @@ def _routes_of(
     address: InterfaceAddress, on_loopback: bool, listed: set[Network]
 ) -> Iterator[Route]:
     yield _kernel_route(_host(address.local), "local", address, scope="host")
+    has_prefix = "noprefixroute" not in address.flags
     if isinstance(address.local, IPv6Address):
-        yield from _prefix6(address, on_loopback, listed)
+        yield from _prefix6(address, on_loopback, listed) if has_prefix else ()
     else:
         yield from _broadcasts(address)
-        yield from _prefix4(address, on_loopback, listed)
+        yield from _prefix4(address, on_loopback, listed) if has_prefix else ()
 
 
 def _broadcasts(address: InterfaceAddress) -> Iterator[Route]:

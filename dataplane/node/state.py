@@ -65,6 +65,7 @@ class InterfaceAddress:
     scope: str = "global"  # global | link | host
     broadcast: IPv4Address | None = None
     secondary: bool = False
+    flags: tuple[str, ...] = ()  # those of dataplane.node.addresses that are set
     source: Source = field(default=NOWHERE, compare=False)
 
 

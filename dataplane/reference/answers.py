@@ -28,7 +28,7 @@ from dataplane.reference.steps import Ended
 from dataplane.reference.topology import Device
 
 if TYPE_CHECKING:
-    from dataplane.reference.path import Path
+    from dataplane.reference.path import Arrival, Path
 
 MOST_MADE = 4  # on one packet's way
 DUMMY = IPv4Address("192.0.0.8")  # INADDR_DUMMY: RFC 7600
@@ -40,6 +40,7 @@ class Made(NamedTuple):
     packet: Packet
     out: Device | None  # it leaves there as it stands; None: the node sends it by its routes
     route: Route | None = None  # of them, where it is known
+    arrival: Arrival | None = None  # it has left already, and arrives there
 
 
 def reject(path: Path, node: Node, packet: Packet, reject_with: str) -> Ended:

@@ -147,7 +147,7 @@ def _push(path: Path, out: Device, packet: Packet) -> Arrival:
 
 def bridge_output(path: Path, bridge: Device, packet: Packet) -> Arrival:
     """br_dev_xmit: what the node sends through the bridge device.  No hooks: it met them
-    before."""
+    before, but for a copy of what is bridged."""
     path.trace.step(StepKind.STEP_DEVICE_OUT, bridge.node, name=bridge.name)
     path.tap(bridge, packet, outgoing=True)
     if is_group(packet.ether_dst):
@@ -157,8 +157,21 @@ def bridge_output(path: Path, bridge: Device, packet: Packet) -> Arrival:
         return _flood(path, bridge, None, packet)
     if found.is_local:
         raise dropped(Reason.OTHER_HOST)
+    out = path.topology.device(bridge.node, found.port)
+    if packet.bridge_port_out is not None:
+        return _send_copy(path, bridge, out, packet)
     path.trace.step(StepKind.STEP_BRIDGE_PORT, bridge.node, name=found.port)
-    return path.send(path.topology.device(bridge.node, found.port), packet)
+    return path.send(out, packet)
+
+
+def _send_copy(path: Path, bridge: Device, out: Device, packet: Packet) -> Arrival:
+    """br_nf_post_routing: a copy of what was bridged (TEE) seems to be bridged too."""
+    path.hook("POSTROUTING", path.node_of(bridge), packet, out_device=bridge)
+    path.trace.step(StepKind.STEP_BRIDGE_PORT, bridge.node, name=out.name)
+    most = cuts.bridge_limit(packet, bridge.link.mtu, out.link.mtu)
+    if most is not None:
+        return path.fragment(packet, most, lambda part: _push(path, out, part))
+    return _push(path, out, packet)
 
 
 def _flood(path: Path, bridge: Device, port: Device | None, packet: Packet) -> Arrival:

@@ -45,6 +45,7 @@ class Connection:
     tuples: list[Tuple]  # original, reply
     status: Status = NOTHING
     mark: int = 0
+    masqueraded_by: str | None = None  # device whose address it was given
     timeout_ns: int = 0  # until the connection is confirmed: how long it will live
     expires_ns: int = 0
     stream_ns: int = 0  # UDP: a reply after this makes it a stream

@@ -6,11 +6,14 @@ defragmentation -400 · raw -300 · conntrack -200 · mangle -150 · destination
 
 from collections.abc import Callable
 
+from _fastpath.reason import Reason
 from _fastpath.trace import StepKind
 from dataplane.reference import conntrack, fragments, nat, nat_icmp, netfilter, targets
-from dataplane.reference.conntrack_table import CtInfo
+from dataplane.reference.conntrack import direction_of
+from dataplane.reference.conntrack_table import ORIGINAL, Connection, CtInfo, Status
 from dataplane.reference.packet import SCTP, Packet
 from dataplane.reference.place import Place
+from dataplane.reference.steps import dropped
 
 
 def run(place: Place, packet: Packet, route_again: Callable[[], None]) -> None:
@@ -76,6 +79,13 @@ def _track(place: Place, packet: Packet) -> None:
         place.trace.step(StepKind.STEP_CONNTRACK, place.node.name, number=int(ctinfo))
 
 
+def _has_moved(place: Place, packet: Packet, connection: Connection) -> bool:
+    """nf_nat_oif_changed: it leaves by another device than the one whose address it was given."""
+    is_way_out = place.hook == "POSTROUTING" and direction_of(packet) == ORIGINAL
+    is_masqueraded = connection.masqueraded_by is not None and connection.has(Status.CONFIRMED)
+    return is_way_out and is_masqueraded and connection.masqueraded_by != place.out_device
+
+
 def _translate(place: Place, packet: Packet) -> None:
     """nf_nat_inet_fn.  The nat table's rules see what opens a connection, once per side;
     after that the connection knows."""
@@ -91,4 +101,8 @@ def _translate(place: Place, packet: Packet) -> None:
             return  # it hears NF_QUEUE: nothing is set up
         if not nat.is_set_up(connection, manip):
             nat.set_up_null(place, connection, manip)
+    elif _has_moved(place, packet, connection):
+        place.node.conntrack.remove(connection)
+        packet.connection = None
+        raise dropped(Reason.NETFILTER_DROP)
     nat.translate(place, packet, manip)

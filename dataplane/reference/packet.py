@@ -71,6 +71,8 @@ class Packet:
         self.fragment_df = False  # IPSKB_FRAG_PMTU: fragments of it get the DF bit
         self.options: Options | None = None  # as they were read where it came in
         self.encapsulations = 0
+        self.is_copy = False  # that a TEE sends: no socket has sent it
+        self.next_hop: Address | None = None  # where its route has no gateway
         self.arrived_on: str | None = None  # device whose IP input it met
         self.bridge_port: str | None = None  # whose netfilter hooks it met on entry
         self.bridge_port_out: str | None = None  # by which a bridge sends it
@@ -83,7 +85,7 @@ class Packet:
 
     def forget(self) -> None:
         """What nf_reset_ct and skb_scrub_packet clear."""
-        self.connection = self.ctinfo = self.arrived_on = None
+        self.connection = self.ctinfo = self.arrived_on = self.next_hop = None
         self.realms = 0
         self.bridge_port = self.bridge_port_out = None
         self.has_template = self.zone_is_mark = False
@@ -351,6 +353,13 @@ class Packet:
         old = bytes(self.frame[start : start + 2])
         self.frame[at] = ttl
         self._fix_header(old, bytes(self.frame[start : start + 2]))
+
+    def forbid_fragments(self) -> None:
+        """IPv4: the DF bit."""
+        at = ETHER_SIZE + 6
+        old = bytes(self.frame[at : at + 2])
+        self.frame[at] |= 0x40
+        self._fix_header(old, bytes(self.frame[at : at + 2]))
 
     def set_ip_length(self, length: int) -> None:
         at, value = (2, length) if self.family == 4 else (4, length - HEADER_SIZES[6])

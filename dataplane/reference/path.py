@@ -27,6 +27,7 @@ from dataplane.reference import (
     bridge,
     conntrack,
     cuts,
+    duplicate,
     forwarding,
     fragments,
     hooks,
@@ -91,6 +92,7 @@ class Path:
         self.pending: list[Made] = []
         self.rerouted: Route | None = None  # what OUTPUT made of a packet's route
         self.open_cuts = 0  # packets of which fragments have not been sent yet
+        self.is_copying = False  # a copy is on its way out, of which no copies are sent
         self.made = 0  # packets made on this packet's way
         self.node = node  # where the packet is
         self.packet = Packet(b"")
@@ -100,23 +102,25 @@ class Path:
     def run(self, start: Callable[[], Arrival]) -> tuple[Ended, str, Packet]:
         """How the packet ended, on which node, and what it was then.  Those that nodes made on its
         way follow it in the same trace."""
-        end = self._follow(start)
+        end = self.follow(start)
         node, packet = self.node, self.packet
         while self.pending:
-            self._follow(self._begin)
+            self.follow(self.begin_made)
         if len(self.trace.steps) > STEPS_MAX:
             del self.trace.steps[STEPS_MAX:]
             end = unknown(Reason.TRACE_FULL)
         return end, node, packet
 
-    def _begin(self) -> Arrival:
-        made = self.pending.pop(0)
+    def begin_made(self, index: int = 0) -> Arrival:
+        made = self.pending.pop(index)
+        if made.arrival is not None:
+            return made.arrival
         self.trace.step(StepKind.STEP_GENERATE, made.node.name, number=made.kind)
         if made.out is not None:
             return self.send(made.out, made.packet)
         return self.local_out(made.node, made.packet, route=made.route)
 
-    def _follow(self, start: Callable[[], Arrival]) -> Ended:
+    def follow(self, start: Callable[[], Arrival]) -> Ended:
         try:
             arrival = start()
             for _ in range(MOST_ARRIVALS):
@@ -128,7 +132,7 @@ class Path:
 
     def follow_copy(self, device: Device, packet: Packet) -> Ended:
         """One copy of a flooded frame, to its end."""
-        return self._follow(lambda: self.send(device, packet.copy()))
+        return self.follow(lambda: self.send(device, packet.copy()))
 
     # What is left behind.
 
@@ -388,7 +392,7 @@ class Path:
             route = forwarding.route_output(node, self.choices, flow)
         self.route_step(node, route)
         packet.realms = realms.of_output(node, flow or output_flow(packet, None), route)
-        packet.has_sender, packet.arrived_on = True, None
+        packet.has_sender, packet.arrived_on = not packet.is_copy, None
         out = self._out_device(node.name, route)
         self.hook("OUTPUT", node, packet, out_device=out, route=route)
         route = self.rerouted or route
@@ -412,6 +416,7 @@ class Path:
             flow = flow._replace(src=forwarding.NONE4)
         self.rerouted = forwarding.route_output(node, self.choices, flow, packet)
         packet.realms = realms.of_output(node, flow, self.rerouted)
+        packet.next_hop = None
         self.route_step(node, self.rerouted)
 
     def ip_output(self, out: Device, packet: Packet, route: Route) -> Arrival:
@@ -439,7 +444,7 @@ class Path:
         self.open_cuts += 1
         for number, part in enumerate(parts, 1):
             self.open_cuts -= number == len(parts)
-            end = self._follow(lambda part=part: send(part))  # type: ignore[misc]
+            end = self.follow(lambda part=part: send(part))  # type: ignore[misc]
             ends.append((end, self.node, self.packet))
             if len(self.trace.steps) > STEPS_MAX:
                 self.open_cuts -= number < len(parts)
@@ -465,13 +470,15 @@ class Path:
     def _next_mac(self, out: Device, packet: Packet, route: Route) -> str:
         if out.link.link_type != "ether":
             return NO_MAC
-        if packet.dst.is_multicast:
+        if route.type == "broadcast":
+            return group_mac(packet.dst) if packet.dst.is_multicast else BROADCAST_MAC
+        if packet.next_hop is None and packet.dst.is_multicast:
             return group_mac(packet.dst)
-        if route.type == "broadcast" or packet.dst == forwarding.LIMITED_BROADCAST:
+        if packet.next_hop is None and packet.dst == forwarding.LIMITED_BROADCAST:
             return BROADCAST_MAC
         node = self.node_of(out)
         try:
-            return self.resolve(node, out, route.gateway or packet.dst)
+            return self.resolve(node, out, route.gateway or packet.next_hop or packet.dst)
         except Ended as end:
             if end.reason == Reason.NEIGHBOUR_FAILED:  # arp_error_report, ndisc_error_report
                 raise answers.error(self, node, packet, icmp.NO_NEIGHBOUR, end.reason) from None
@@ -550,6 +557,7 @@ class Path:
             trace=self.trace,
             choices=self.choices,
             now_ns=self.now_ns,
+            duplicate=lambda *copied: duplicate.duplicate(self, node, name, packet, *copied),
         )
         self.rerouted = None
         try:

@@ -1,5 +1,6 @@
 """Where a packet is while a hook's tables look at it (struct nf_hook_state)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dataplane.node.state import Address
@@ -20,3 +21,5 @@ class Place:
     trace: Trace
     choices: Choices
     now_ns: int
+    # Sends a copy of the packet to a gateway, by a device.
+    duplicate: Callable[[Address, str | None], None]

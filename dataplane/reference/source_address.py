@@ -3,9 +3,9 @@
 net/ipv4/devinet.c, net/ipv4/route.c, net/ipv6/addrconf.c, net/ipv6/addrlabel.c, v6.12.
 """
 
-from ipaddress import IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
-from dataplane.node.state import Address, InterfaceAddress, Route
+from dataplane.node.state import Address, InterfaceAddress, NodeState, Route
 from dataplane.reference.fib_rules import Flow, lookup
 from dataplane.reference.forwarding import KINDS, NONE4, kind_of
 from dataplane.reference.node import Node
@@ -22,6 +22,10 @@ LABELS = [
         ("3ffe::/16", 12), ("2002::/16", 2), ("fec0::/10", 11), ("fc00::/7", 5), ("::/0", 1),
     )
 ]  # fmt: skip
+
+ORCHID = ip_network("2001:10::/28")
+# Loopback, compatible with IPv4, mapped: of these it does not matter that they are deprecated.
+ALWAYS_PREFERRED = (ip_network("::/96"), ip_network("::ffff:0:0/96"))
 
 
 def source_address(node: Node, route: Route, dst: Address) -> Address | None:
@@ -109,15 +113,18 @@ def _route_address(node: Node, route: Route) -> Address | None:
 
 def select_address6(node: Node, device: str | None, dst: IPv6Address) -> IPv6Address | None:
     """ipv6_dev_get_saddr (RFC 6724): the best address for packets to `dst` that leave by `device`,
-    of the device alone if `dst` is on its link.  None of the node's is taken to be deprecated."""
+    of the device alone if `dst` is on its link."""
     best: tuple[tuple[int, ...], IPv6Address] | None = None
     is_near = dst.is_multicast or _scope(dst) <= LINK_LOCAL
+    if device is not None and _setting6(node.state, device, "use_oif_addrs_only"):
+        is_near = True
     for link in sorted(node.state.links, key=lambda link: link.index):
         if is_near and device is not None and link.name != device:
             continue
         for address in node.state.addresses:
-            if address.dev == link.name and isinstance(address.local, IPv6Address):
-                score = _score(address.local, address.prefixlen, address.dev == device, dst)
+            if address.dev == link.name and is_candidate(address):
+                assert isinstance(address.local, IPv6Address)
+                score = _score(node.state, address, address.dev == device, dst)
                 if best is None or score > best[0]:
                     best = score, address.local
     return best[1] if best else None
@@ -135,17 +142,70 @@ def link_local_address(node: Node, device: str) -> IPv6Address | None:
     return found[-1] if found else None
 
 
-def _score(own: IPv6Address, prefixlen: int, is_there: bool, dst: IPv6Address) -> tuple[int, ...]:
-    """ipv6_get_saddr_eval: rules 1, 2, 5, 6 and 8, compared one after the other."""
-    scope = _scope(own)
-    common = 128 - (int(own) ^ int(dst)).bit_length()
+def is_candidate(own: InterfaceAddress) -> bool:
+    is_usable = "tentative" not in own.flags or "optimistic" in own.flags
+    return own.local.version == 6 and is_usable and not own.local.is_multicast
+
+
+def _score(
+    state: NodeState, own: InterfaceAddress, is_there: bool, dst: IPv6Address
+) -> tuple[int, ...]:
+    """ipv6_get_saddr_eval, rule by rule.  That of home addresses is no part of kernels whose MIP6
+    is a module."""
+    address = own.local
+    assert isinstance(address, IPv6Address)
+    scope = _scope(address)
+    wants_temporary = _setting6(state, own.dev, "use_tempaddr") >= 2
+    common = 128 - (int(address) ^ int(dst)).bit_length()
     return (
-        int(own == dst),
+        address == dst,
         -scope if scope >= _scope(dst) else scope - 128,
-        int(is_there),
-        int(_label(own) == _label(dst)),
-        min(common, prefixlen),
+        _is_preferred(state, own),
+        is_there,
+        _label(address) == _label(dst),
+        ("temporary" in own.flags) == wants_temporary,
+        (address in ORCHID) == (dst in ORCHID),
+        min(common, own.prefixlen),
+        "optimistic" not in own.flags,
     )
+
+
+def _is_preferred(state: NodeState, own: InterfaceAddress) -> bool:
+    if any(own.local in network for network in ALWAYS_PREFERRED):
+        return True
+    if "deprecated" in own.flags:
+        return False
+    return "optimistic" not in own.flags or all(  # ipv6_use_optimistic_addr
+        _setting6(state, "all", name) or _setting6(state, own.dev, name)
+        for name in ("optimistic_dad", "use_optimistic")
+    )
+
+
+def _setting6(state: NodeState, device: str, name: str) -> int:
+    """net.ipv6.conf.DEVICE.NAME; a device starts with the value of conf.default."""
+    names = [device.replace(".", "/"), device]
+    for written in names if device == "all" else [*names, "default"]:
+        words = state.sysctls.get(f"net.ipv6.conf.{written}.{name}", "").split()
+        if words:
+            return int(words[0])
+    return 0
+
+
+def redirect_address(node: Node, device: str, dst: Address) -> Address | None:
+    """nf_nat_redirect_ipv4, nf_nat_redirect_ipv6: the device's first; of IPv6, one whose scope
+    suits."""
+    for own in node.state.addresses:
+        if own.dev == device and own.local.version == dst.version:
+            if isinstance(dst, IPv4Address) or (is_candidate(own) and _suits(own.local, dst)):
+                return own.local
+    return None
+
+
+def _suits(own: Address, dst: IPv6Address) -> bool:
+    assert isinstance(own, IPv6Address)
+    if own.ipv4_mapped is not None:
+        return False
+    return _scope(dst) == GLOBAL or _scope(own) == _scope(dst)
 
 
 def _scope(address: IPv6Address) -> int:

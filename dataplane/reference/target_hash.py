@@ -28,7 +28,7 @@ from dataplane.reference.place import Place
 from dataplane.reference.steps import unknown
 
 Options = dict[str, Option]
-AH, ESP, FRAGMENT = 51, 50, 44
+ROUTING, FRAGMENT, ESP, AH = 43, 44, 50, 51
 PORTS_AT = {TCP: 0, UDP: 0, DCCP: 0, ESP: 0, AH: 4, SCTP: 0, UDPLITE: 0}  # proto_ports_offset
 ICMP_ERRORS = (3, 4, 5, 11, 12)  # icmp_is_err
 WORD = 0xFFFFFFFF
@@ -172,35 +172,42 @@ def _of_ipv4(packet: Packet, settings: Settings) -> Hashed | None:
 
 
 def _of_ipv6(packet: Packet, settings: Settings) -> Hashed | None:
-    """hmark_pkt_set_htuple_ipv6"""
-    at, transport, protocol = ETHER_SIZE, packet.transport.offset, packet.protocol
-    if packet.has_authentication or protocol == AH:
-        raise unknown(Reason.TARGET_UNMODELLED)  # ipv6_find_hdr stops there
-    if protocol in EXTENSIONS:
-        return Hashed()  # no header is found: nothing is hashed
-    is_fragment = _has_fragment_header(packet)
-    if protocol == ICMPV6 and not is_fragment:
-        icmp = _held(packet, transport, 8)
-        if icmp and 0 < icmp[0] < 128:
-            at = transport + 8
-            ip = _held(packet, at, 40)
-            if ip is None or ip[0] >> 4 != 6:
-                return None
-            protocol, transport = ip[6], at + 40
-            if protocol in EXTENSIONS:
-                raise unknown(Reason.TARGET_UNMODELLED)
+    """hmark_pkt_set_htuple_ipv6: of an ICMPv6 error, what it quotes."""
+    ip_at = ETHER_SIZE
+    outer = _find_header(packet, ip_at)
+    if outer is None:
+        return Hashed()  # of no header zeros are hashed
+    at, protocol, is_fragment = outer
+    icmp = _held(packet, at, 8) if protocol == ICMPV6 and not is_fragment else None
+    if icmp and 0 < icmp[0] < 128:
+        ip_at = at + 8
+        ip = _held(packet, ip_at, 40)
+        inner = _find_header(packet, ip_at) if ip and ip[0] >> 4 == 6 else None
+        if inner is None:
+            return None
+        at, protocol, is_fragment = inner
     ends = settings.addresses(
-        *(IPv6Address(bytes(packet.frame[at + n : at + n + 16])) for n in (8, 24))
+        *(IPv6Address(bytes(packet.frame[ip_at + n : ip_at + n + 16])) for n in (8, 24))
     )
     if protocol == ICMPV6 or is_fragment:
         return Hashed(*ends, 0, protocol)
-    return Hashed(*ends, _ports(packet, transport, protocol, settings), protocol)
+    return Hashed(*ends, _ports(packet, at, protocol, settings), protocol)
 
 
-def _has_fragment_header(packet: Packet) -> bool:
-    at, header = ETHER_SIZE + 40, packet.frame[ETHER_SIZE + 6]
-    while at + 8 <= min(packet.transport.offset, len(packet.frame)):
-        if header == FRAGMENT:
-            return True
-        header, at = packet.frame[at], at + 8 + packet.frame[at + 1] * 8
-    return False
+def _find_header(packet: Packet, ip_at: int) -> tuple[int, int, bool] | None:
+    """ipv6_find_hdr of any protocol, which stops at an authentication header: where it is, which,
+    and whether a fragment header stands before it.  None where the headers end before it."""
+    at, protocol, is_fragment = ip_at + 40, packet.frame[ip_at + 6], False
+    while protocol in EXTENSIONS:
+        header = _held(packet, at, 4 if protocol in (ROUTING, FRAGMENT) else 2)
+        if header is None:
+            return None
+        if protocol == AH:
+            break
+        size = 8 + header[1] * 8
+        if protocol == FRAGMENT:
+            is_fragment, size = True, 8
+            if int.from_bytes(header[2:4]) & 0xFFF8:  # what follows is the middle of something
+                return None if header[0] in EXTENSIONS else (at, header[0], True)
+        at, protocol = at + size, header[0]
+    return at, protocol, is_fragment

@@ -8,13 +8,13 @@ from _fastpath.trace import EventKind
 from dataplane.node.iptables import Option, Target, are_listed
 from dataplane.node.state import Address
 from dataplane.reference import nat, sets, target_edit, target_hash
-from dataplane.reference.conntrack_table import CtInfo
+from dataplane.reference.conntrack_table import ORIGINAL, CtInfo
 from dataplane.reference.match_words import Unmodelled
 from dataplane.reference.nat_range import mapped_address
 from dataplane.reference.nat_tuple import DESTINATION, SOURCE, Range
 from dataplane.reference.packet import Packet
 from dataplane.reference.place import Place
-from dataplane.reference.source_address import select_address, select_address6
+from dataplane.reference.source_address import redirect_address, select_address, select_address6
 from dataplane.reference.steps import dropped, unknown
 
 # XT_CONTINUE, NF_ACCEPT, NF_QUEUE where nobody listens
@@ -118,12 +118,29 @@ def _tproxy(place: Place, options: Options, packet: Packet) -> str:
     raise unknown(Reason.SOCKET_UNKNOWN)
 
 
+def _tee(place: Place, options: Options, packet: Packet) -> str:
+    """xt_TEE.c"""
+    if options.keys() - {"--oif"} != {"--gateway"}:
+        raise unknown(Reason.TARGET_UNMODELLED)
+    try:
+        gateway = ip_address(_value(options, "--gateway"))
+    except ValueError:
+        raise unknown(Reason.TARGET_UNMODELLED) from None
+    if gateway.version != place.family:
+        raise unknown(Reason.TARGET_UNMODELLED)
+    place.duplicate(gateway, _value(options, "--oif") if "--oif" in options else None)
+    return CONTINUE
+
+
 def _hmark(place: Place, options: Options, packet: Packet) -> str:
     target_hash.apply(place, options, packet)
     return CONTINUE
 
 
 def _masquerade(place: Place, options: Options, packet: Packet) -> str:
+    assert packet.connection is not None  # the nat table sees no other packets
+    if place.family == 4 and int(packet.connection.tuples[ORIGINAL].src) == 0:
+        return ACCEPT  # who has no address yet
     dst, out = packet.dst, place.out_device or ""
     address: Address | None
     if isinstance(dst, IPv6Address):
@@ -132,6 +149,7 @@ def _masquerade(place: Place, options: Options, packet: Packet) -> str:
         address = select_address(place.node, out, place.next_hop or dst)
     if address is None:
         raise dropped(Reason.NAT_NO_ADDRESS)
+    packet.connection.masqueraded_by = place.out_device
     wanted = Range(address, _ports(options), _is_random(options))
     return _set_up(place, packet, wanted, SOURCE)
 
@@ -141,20 +159,11 @@ def _redirect(place: Place, options: Options, packet: Packet) -> str:
     if place.hook == "OUTPUT":
         address: Address | None = ip_address("127.0.0.1" if place.family == 4 else "::1")
     else:
-        address = _first_address(place)
+        address = redirect_address(place.node, place.in_device or "", packet.dst)
     if address is None:
         raise dropped(Reason.NAT_NO_ADDRESS)
     wanted = Range(address, _ports(options), _is_random(options))
     return _set_up(place, packet, wanted, DESTINATION)
-
-
-def _first_address(place: Place) -> Address | None:
-    own = (
-        address.local
-        for address in place.node.state.addresses
-        if address.dev == place.in_device and address.local.version == place.family
-    )
-    return next(own, None)
 
 
 def _set_up(place: Place, packet: Packet, wanted: Range, manip: int) -> str:
@@ -235,6 +244,7 @@ TARGETS: dict[str, Callable[[Place, Options, Packet], str]] = {
     "REDIRECT": _redirect,
     "NETMAP": _netmap,
     "NFQUEUE": _nfqueue,
+    "TEE": _tee,
     "TPROXY": _tproxy,
     **target_edit.TARGETS,
     "SET": _set,

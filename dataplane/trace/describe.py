@@ -11,6 +11,7 @@ from dataplane.trace import vocabulary
 from dataplane.trace.places import Named, Places
 from dataplane.trace.record import Record
 from dataplane.trace.rules import Rules
+from dataplane.trace.steps import without_copies
 
 BY_A_RULE = (
     Reason.NETFILTER_DROP,
@@ -63,7 +64,7 @@ class Describer:
     def last_rule(self, record: Record) -> Step | None:
         """The last rule that the packet itself met, not what was made of it."""
         found = None
-        for step in record.steps:
+        for step in without_copies(record.steps):
             if step.kind == StepKind.STEP_GENERATE:
                 break
             if step.is_rule:

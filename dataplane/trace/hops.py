@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from dataplane.reference.steps import Step, StepKind
 from dataplane.trace.vocabulary import BASE_CHAINS
 
+BEGINNINGS = (StepKind.STEP_GENERATE, StepKind.STEP_RESUME)
+
 
 @dataclass
 class Section:
@@ -34,6 +36,11 @@ class Hop:
         """The packet is one that the node made."""
         return bool(self.sections[0].kind == StepKind.STEP_GENERATE)
 
+    @property
+    def is_resumed(self) -> bool:
+        """The packet goes on, of which a copy was sent."""
+        return bool(self.sections[0].kind == StepKind.STEP_RESUME)
+
 
 def _nothing(step: Step) -> bool:
     return False
@@ -43,7 +50,7 @@ def hops(steps: Sequence[Step], is_hidden: Callable[[Step], bool] = _nothing) ->
     """The steps that are not hidden; only rules are asked about."""
     found: list[Hop] = []
     for section in _sections(steps, is_hidden):
-        if not found or found[-1].node != section.node or section.kind == StepKind.STEP_GENERATE:
+        if not found or found[-1].node != section.node or section.kind in BEGINNINGS:
             found.append(Hop(section.node))
         found[-1].sections.append(section)
     return found

@@ -96,7 +96,8 @@ def _way(record: Record, describer: Describer) -> Iterator[str]:
         if hop.is_generated:
             yield f" ⇠ {_made(record.steps[hop.sections[0].steps[0]])}"
             continue
-        yield hop.node if hop is found[0] else ARROW + hop.node
+        if not hop.is_resumed:
+            yield hop.node if hop is found[0] else ARROW + hop.node
         yield from _translations(record, hop)
         if any(section.kind == StepKind.STEP_ENCAPSULATE for section in hop.sections):
             yield ARROW + "vxlan"

@@ -22,6 +22,7 @@ TITLES = {
     StepKind.STEP_GENERATE: "make",
     StepKind.STEP_REASSEMBLE: "reassemble",
     StepKind.STEP_FRAGMENT: "fragment",
+    StepKind.STEP_RESUME: "resume",
 }
 
 _WORDS: dict[StepKind, Callable[[Step], str]] = {
@@ -29,6 +30,7 @@ _WORDS: dict[StepKind, Callable[[Step], str]] = {
     StepKind.STEP_LOCAL_IN: lambda step: "by the node",
     StepKind.STEP_REASSEMBLE: lambda step: "the packet is whole",
     StepKind.STEP_FRAGMENT: lambda step: "each goes on by itself",
+    StepKind.STEP_RESUME: lambda step: "the packet itself goes on",
     StepKind.STEP_CONNTRACK: lambda step: CTINFOS[step.number],
     StepKind.STEP_NAT: lambda step: "destination" if step.number else "source",
     StepKind.STEP_BRIDGE_PORT: lambda step: f"port {step.name}",
@@ -49,6 +51,18 @@ def step_words(step: Step) -> str:
     return words(step) if words else step.name
 
 
+def without_copies(steps: Sequence[Step]) -> list[Step]:
+    """Without what became of the copies that a TEE sent meanwhile."""
+    kept: list[Step] = []
+    for step in steps:
+        if step.kind == StepKind.STEP_RESUME:
+            while kept.pop().kind != StepKind.STEP_GENERATE:
+                pass
+        else:
+            kept.append(step)
+    return kept
+
+
 def nat_word(steps: Sequence[Step], index: int) -> str:
     """DNAT, SNAT; and for the replies of such flows un-DNAT, un-SNAT.
 
@@ -62,7 +76,7 @@ def nat_word(steps: Sequence[Step], index: int) -> str:
 
 def _is_reply(steps: Sequence[Step], index: int) -> bool:
     node = steps[index].node
-    for step in reversed(steps[:index]):
+    for step in reversed(without_copies(steps[:index])):
         if step.kind == StepKind.STEP_CONNTRACK and step.node == node:
             return step.number in FROM_RESPONDER
         if step.kind == StepKind.STEP_GENERATE:

@@ -80,7 +80,8 @@ class _Writer:
 
     def hop(self, hop: Hop) -> None:
         first = self.record.steps[hop.sections[0].steps[0]]
-        behind = self._behind(first.node, first.name) if not hop.is_generated else ""
+        is_begun = hop.is_generated or hop.is_resumed
+        behind = "" if is_begun else self._behind(first.node, first.name)
         self._line("")
         own = ", a packet of its own" if hop.is_generated else ""
         self._line(f" {hop.node}{own}", f"from {behind}" if behind else "")

@@ -26,6 +26,7 @@ KINDS = {
     StepKind.STEP_REASSEMBLE: "reassemble",
     StepKind.STEP_FRAGMENT: "fragment",
     StepKind.STEP_HOTDROP: "hotdrop",
+    StepKind.STEP_RESUME: "resume",
 }
 
 # By ctinfo; the names of `-m conntrack --ctstate`, with the direction where there are two.
@@ -48,6 +49,7 @@ GENERATED = {
     Generated.GENERATED_ARP_REPLY: "ARP reply",
     Generated.GENERATED_ICMP_PARAMETER_PROBLEM: "ICMP parameter problem",
     Generated.GENERATED_ICMP_REDIRECT: "ICMP redirect",
+    Generated.GENERATED_COPY: "copy",
 }
 
 CHANGES = {

@@ -21,6 +21,7 @@ SIZES = dict.fromkeys(range(StepKind.STEP_KINDS), DEVICES) | {
     StepKind.STEP_HOTDROP: len(NAMES.rules),
     StepKind.STEP_REASSEMBLE: NODES,
     StepKind.STEP_FRAGMENT: NODES,
+    StepKind.STEP_RESUME: NODES,
     StepKind.STEP_LOCAL_OUT: NODES,
     StepKind.STEP_LOCAL_IN: NODES,
     StepKind.STEP_CONNTRACK: NODES * CtInfo.CT_INFOS,

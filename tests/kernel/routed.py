@@ -75,16 +75,17 @@ class Node:
         self.run = self.router.node.run
         self.run("ip", "route", "add", "default", "via", "10.0.1.9")
         self.run("ip", "-6", "route", "add", "default", "via", "fd00:1::9")
-        self.plain = self._dump()
+        self.plain = self.dump()
 
-    def _dump(self) -> NodeState:
+    def dump(self) -> NodeState:
         run = self.run
         return NodeState(
             name="node",
             links=links.parse(run("ip", "-j", "-d", "link"), "links"),
             addresses=addresses.parse(run("ip", "-j", "addr"), "addresses"),
             routes=routes.parse(run("ip", "-j", "route", "show", "table", "all"), "routes"),
-            rules=rules.parse(run("ip", "-j", "rule"), "rules"),
+            rules=rules.parse(run("ip", "-j", "rule"), "rules")
+            + rules.parse(run("ip", "-j", "-6", "rule"), "rules", family=6),
             neighbours=neighbours.parse(run("ip", "-j", "neigh"), "neighbours"),
         )
 

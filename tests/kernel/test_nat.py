@@ -15,10 +15,11 @@ from dataplane.reference.packet import Packet
 from dataplane.replay.after import connections, order
 from dataplane.replay.fast import FastEngine
 from dataplane.replay.record import Record
+from tests import frames as fr
 from tests import rule_pool
 from tests.conversations import Conversation
-from tests.kernel.routed import Case, Node, learned
-from tests.kernel.router import SIDES, Sent
+from tests.kernel.routed import Case, Node, ask, compute, learned
+from tests.kernel.router import SIDES, Sent, address, ether
 
 CONVERSATIONS, LONGEST = 60, 40
 
@@ -117,5 +118,34 @@ def test_conversations_are_translated_as_by_this_kernel(family: int, flavour: st
             chance = random.Random(f"{family} {number}")
             pairs = chance.sample(rule_pool.TRANSLATIONS[family], chance.choice([1, 2, 2, 3]))
             assert difference(node, pairs, chance) == "", (number, pairs)
+    finally:
+        node.router.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_masqueraded_connection_ends_where_it_leaves_by_another_device(family: int) -> None:
+    node = Node(family, "legacy")
+    ip = ["ip", f"-{family}"]
+    src, dst = address(SIDES[0], 2, family), "192.0.2.9" if family == 4 else "2001:db8::9"
+    try:
+        node.run(*ip, *["rule", "add", "tos", "0x10", "table", "7"])
+        gateway = address(SIDES[0], 9, family)
+        node.run(*ip, *f"route add default via {gateway} dev eth0 table 7".split())
+        node.plain = node.dump()
+        sent = []
+        for tos in (0, 0, 0x10, 0x10, 0):
+            body = fr.udp(src, 1000, dst, 80)
+            if family == 4:
+                packet = bytearray(fr.ipv4(src, dst, 17, body, tos=tos))
+            else:
+                packet = bytearray(fr.ipv6(src, dst, 17, body))
+                packet[0] |= tos >> 4
+            sent.append(ether(SIDES[0], bytes(packet), family))
+        text = rules(["POSTROUTING -j MASQUERADE"])
+        run = ask(node, Case(family, "legacy", text, frames=tuple(sent)))
+        mine = compute(run)[0]
+        assert mine.frames == run.seen.frames
+        assert [len(run.seen.frames[side]) for side in SIDES] == [1, 2]
+        assert [e.reply for e in mine.connections] == [e.reply for e in run.seen.connections]
     finally:
         node.router.close()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from dataplane.reference.packet import Packet
 from tests import frames as fr
 from tests import rule_pool
 from tests.kernel.routed import Case, Node, ask, compute
@@ -34,6 +33,13 @@ def rules(mangle: Sequence[str] = (), nat: Sequence[str] = ()) -> str:
     ]
     nat_lines = [f"-A {line}" for line in nat]
     return "\n".join(["*mangle", *lines, "COMMIT", "*nat", *nat_lines, "COMMIT", ""])
+
+
+def without_id(frame: bytes) -> bytes:
+    """Of an IPv4 packet that the node made, and without the checksum over it."""
+    if frame[12:14] != b"\x08\x00" or frame[23] != 1:
+        return frame
+    return frame[:18] + bytes(2) + frame[20:24] + bytes(2) + frame[26:]
 
 
 def packet(family: int, src: str, dst: str, protocol: int, body: bytes, **fields: int) -> Sent:
@@ -105,6 +111,46 @@ def test_edits_are_those_of_this_kernel(family: int, flavour: str) -> None:
 
 
 @pytest.mark.parametrize("family", [4, 6])
+def test_copies_are_those_of_this_kernel(family: int, flavour: str) -> None:
+    node = Node(family, flavour)
+    try:
+        for chain in ("PREROUTING", "FORWARD", "POSTROUTING"):
+            for target in rule_pool.COPIES[family]:
+                lines = [
+                    f"{chain} {target.format(a='eth0', b='eth1')}",
+                    "POSTROUTING -m conntrack --ctstate UNTRACKED -j TOS --set-tos 0x08/0xff",
+                    "POSTROUTING -m pkttype --pkt-type unicast -j DSCP --set-dscp 0x0a",
+                    f"OUTPUT -p tcp -j TEE --gateway {address('eth0', 4, family)}",
+                ]
+                assert differing(node, rules(lines), segments(family)) == [], lines
+    finally:
+        node.router.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_copies_that_are_too_long_are_told_of(family: int, flavour: str) -> None:
+    node = Node(family, flavour)
+    try:
+        node.run("ip", "link", "set", "eth1", "mtu", "1300")
+        node.plain = node.dump()
+        src, dst = address(SIDES[0], 2, family), address(SIDES[0], 3, family)
+        sent = tuple(
+            packet(family, src, dst, 17, fr.udp(src, 7, dst, 80, bytes(size)))
+            for size in (100, 1200, 1250, 1260, 1300, 1400)
+        )
+        lines = [f"PREROUTING -j TEE --gateway {address('eth1', 4, family)}",
+                 "POSTROUTING -m conntrack --ctstate NEW"]  # fmt: skip
+        run = ask(node, Case(family, flavour, rules(lines), frames=sent))
+        theirs, mine = run.seen.frames, compute(run)[0].frames
+        assert {side: list(map(without_id, theirs[side])) for side in SIDES} == {
+            side: list(map(without_id, mine[side])) for side in SIDES
+        }
+        assert len(theirs[SIDES[0]]) + len(theirs[SIDES[1]]) == 2 * len(sent), "copy, or error"
+    finally:
+        node.router.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
 def test_translations_are_those_of_this_kernel(family: int, flavour: str) -> None:
     node = Node(family, flavour)
     try:
@@ -137,7 +183,7 @@ def hash_marks(family: int) -> str:
 @pytest.mark.parametrize("family", [4, 6])
 def test_hash_marks_are_those_of_this_kernel(family: int, flavour: str) -> None:
     text = hash_marks(family)
-    sent = tuple(frame for n in range(text.count("-j HMARK")) for frame in hostile(family, n))
+    sent = tuple(frame for n in range(text.count("-j HMARK")) for frame in frames(family, n))
     node = Node(family, flavour)
     try:
         run = ask(node, Case(family, flavour, text, frames=sent))
@@ -147,16 +193,3 @@ def test_hash_marks_are_those_of_this_kernel(family: int, flavour: str) -> None:
         assert sum(theirs[row][0] > 0 for row in rows) > 20, "they are spread over the marks"
     finally:
         node.router.close()
-
-
-def hostile(family: int, number: int) -> list[Sent]:
-    """Of an authentication header, and of extension headers in a quote, it is not known."""
-    return [frame for frame in frames(family, number) if family == 4 or not is_unknown(frame.frame)]
-
-
-def is_unknown(frame: bytes) -> bool:
-    held = Packet(frame)
-    if held.has_authentication or held.protocol == 51:
-        return True
-    at = held.transport.offset + 8
-    return held.protocol == 58 and len(frame) > at + 6 and frame[at + 6] in (0, 43, 44, 51, 60)

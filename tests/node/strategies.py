@@ -4,6 +4,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from hypothesis import strategies as st
 
+from dataplane.node.addresses import FLAGS
 from dataplane.node.state import (
     ConntrackEntry,
     ConntrackTuple,
@@ -86,6 +87,7 @@ def one_address(draw):
         scope=draw(st.sampled_from(("global", "link", "host"))),
         broadcast=draw(optional(addresses4)) if local.version == 4 else None,
         secondary=draw(st.booleans()),
+        flags=tuple(name for name in FLAGS if draw(st.booleans())),
     )
 
 

@@ -55,6 +55,11 @@ def address(text, dev="eth0", **more):
             address("fd00::1/64"),
             ["local fd00::1 dev eth0 table local", "fd00::/64 dev eth0 metric 256"],
         ),
+        (
+            address("10.0.0.1/24", flags=("noprefixroute",)),
+            ["local 10.0.0.1 dev eth0 table local", "broadcast 10.0.0.255 dev eth0 table local"],
+        ),
+        (address("fd00::1/64", flags=("noprefixroute",)), ["local fd00::1 dev eth0 table local"]),
         (address("::1/128", "lo"), ["local ::1 dev lo table local"]),
     ],
 )

@@ -77,7 +77,7 @@ def test_policy_drop():
     [
         (["FORWARD -m cpu --cpu 0 -j DROP"], Reason.MATCH_UNMODELLED),
         (
-            ["FORWARD -p udp -m cpu --cpu 0", "FORWARD -j TEE --gateway 1.1.1.1"],
+            ["FORWARD -p udp -m cpu --cpu 0", "FORWARD -p tcp -j SYNPROXY"],
             Reason.TARGET_UNMODELLED,
         ),
         (["FORWARD -m cpu --cpu 1 -j MARK --set-mark 1"], Reason.MATCH_UNMODELLED),

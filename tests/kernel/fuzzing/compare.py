@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from _fastpath.image import MatchKind, TargetKind
 from _fastpath.reason import Reason, Verdict
-from _fastpath.trace import StepKind
+from _fastpath.trace import Generated, StepKind
 from dataplane.node import iptables
 from dataplane.node.state import ConntrackEntry, NodeState
 from dataplane.reference.choice import ChoiceKind, Fields, choice_key, identity
+from dataplane.reference.steps import Step
 from dataplane.replay import after
 from dataplane.replay.fast import FastEngine
 from dataplane.replay.record import Record
@@ -195,10 +196,31 @@ def is_cut(record: Record) -> bool:
 # The rules' path.
 
 
+def told_apart(record: Record) -> list[Step]:
+    """As nftables tells it, one packet after the other in the order of their beginnings: what a
+    TEE sent meanwhile behind the packet itself."""
+    groups: list[list[Step]] = [[]]
+    waiting = [0]  # which goes on when a copy has been sent
+    for step in record.steps:
+        if step.kind == StepKind.STEP_GENERATE:
+            if step.number != Generated.GENERATED_COPY:
+                waiting.pop()
+            waiting.append(len(groups))
+            groups.append([])
+        elif step.kind == StepKind.STEP_RESUME:
+            waiting.pop()
+        groups[waiting[-1]].append(step)
+    return [step for group in groups for step in group]
+
+
 def entries(record: Record, flavour: str) -> list[Entry]:
     """nft's trace names the rule whose match drops a malformed packet, legacy's does not."""
     kinds = (StepKind.STEP_RULE, StepKind.STEP_HOTDROP)[: 2 if flavour == "nft" else 1]
-    steps = [(step.table, step.chain, step.number) for step in record.steps if step.kind in kinds]
+    steps = [
+        (step.table, step.chain, step.number)
+        for step in (told_apart(record) if flavour == "nft" else record.steps)
+        if step.kind in kinds
+    ]
     return [step for step in steps if step not in BEGINNINGS]
 
 

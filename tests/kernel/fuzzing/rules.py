@@ -471,12 +471,16 @@ def translation(r: Random, p: Place, name: str, option: str) -> str:
     if r.random() < 0.5:
         head = f"-p {r.choice(PORTED)} "
         ports = r.choice((f"{port(r)}", f"{port(r)}", "1000-1003", "2000-2000"))
+        if name == "DNAT" and r.random() < 0.3:
+            ports = r.choice(("80-90/1000", "1000-1003/999", "8000-8100/443"))
         where = f"{where}:{ports}" if p.family == 4 else f"[{where}]:{ports}"
-        if p.family == 6 and "-" in where.split("]")[0]:
-            where = where.replace("-", "]-[", 1)
-            where = "[" + where.split("[", 1)[1] if where.startswith("[") else where
-    persistent = " --persistent" if r.random() < 0.1 else ""
-    return f"{head}-j {name} --{option} {where}{persistent}"
+    how = r.choice(("", "", "", " --persistent", randomly(r, name)))
+    return f"{head}-j {name} --{option} {where}{how}"
+
+
+def randomly(r: Random, name: str) -> str:
+    """A destination that Linux draws at random from few ports may leave no trace of the draw."""
+    return "" if name == "DNAT" else r.choice((" --random", " --random-fully"))
 
 
 def dnat(r: Random, p: Place) -> str | None:
@@ -499,6 +503,8 @@ def masquerade(r: Random, p: Place) -> str | None:
             "-j MASQUERADE",
             "-p udp -j MASQUERADE --to-ports 1000-1004",
             "-p tcp -j MASQUERADE --to-ports 3000-3100",
+            "-j MASQUERADE --random",
+            "-p udp -j MASQUERADE --to-ports 5000-5100 --random-fully",
         )
     )
 
@@ -556,11 +562,24 @@ def ecn_target(r: Random, p: Place) -> str | None:
 
 
 def tee(r: Random, p: Place) -> str | None:
-    return (
-        f"-j TEE --gateway {address(r.randrange(3), r.choice((2, 3)), p.family)}"
-        if p.table == "mangle"
-        else None
-    )
+    if p.table != "mangle":
+        return None
+    oif = f" --oif {r.choice(('eth0', 'eth1', 'br0', 'none'))}" if r.random() < 0.2 else ""
+    return f"-j TEE --gateway {address(r.randrange(3), r.choice((2, 3)), p.family)}{oif}"
+
+
+def hmark(r: Random, p: Place) -> str | None:
+    if p.table not in ("raw", "mangle"):
+        return None
+    most = 32 if p.family == 4 else 128
+    masks = (
+        f"--hmark-src-prefix {r.choice((most, 24))}", f"--hmark-dst-prefix {r.choice((most, 8))}",
+        f"--hmark-sport-mask {r.choice(('0xffff', '0x00ff'))}", "--hmark-dport-mask 0xffff",
+        "--hmark-dport 0x0050", "--hmark-proto-mask 0xff",
+    )  # fmt: skip
+    some = " ".join(mask for mask in masks if r.random() < 0.5) or masks[0]
+    connection = " --hmark-tuple ct" if r.random() < 0.3 else ""
+    return f"-j HMARK {some} --hmark-rnd 0x{r.randrange(1, 99):08x} --hmark-mod 4{connection}"
 
 
 def tproxy(r: Random, p: Place) -> str | None:
@@ -583,6 +602,10 @@ TARGETS: dict[str, tuple[float, Words]] = {
     "DSCP": (1, mangled("-j DSCP --set-dscp 0x04", "-j DSCP --set-dscp 0x2e")),
     "ECN": (0.5, ecn_target), "TEE": (0.5, tee), "TPROXY": (0.5, tproxy),
     "CLASSIFY": (0.3, classify), "CHECKSUM": (0.3, mangled("-p udp -j CHECKSUM --checksum-fill")),
+    "HMARK": (0.7, hmark),
+    "TCPOPTSTRIP": (0.4, mangled("-p tcp -j TCPOPTSTRIP --strip-options 2",
+                                 "-p tcp -j TCPOPTSTRIP --strip-options 3,4,8")),
+    "CONNSECMARK": (0.2, mangled("-j CONNSECMARK --save", "-j CONNSECMARK --restore")),
     "NFLOG": (0.3, lambda r, p: "-j NFLOG --nflog-group 7"), "AUDIT": (0.2, lambda r, p: "-j AUDIT --type accept"),
     "NFQUEUE": (0.2, lambda r, p: "-j NFQUEUE --queue-num 3 --queue-bypass"),
 }  # fmt: skip
