@@ -24,8 +24,15 @@ from _fastpath.conntrack_tuple cimport is_icmp, tuple_invert
 from _fastpath.image cimport RANGE_MAP_IPS, RANGE_PROTO_OFFSET, RANGE_PROTO_SPECIFIED
 from _fastpath.nat cimport MANIP_DST, MANIP_SRC
 from _fastpath.nat_range cimport best_address
-from _fastpath.packet cimport PROTO_DCCP, PROTO_TCP, proto_has_ports
+from _fastpath.packet cimport (
+    PROTO_DCCP,
+    PROTO_TCP,
+    PROTO_UDP,
+    PROTO_UDPLITE,
+    proto_has_ports,
+)
 from _fastpath.state cimport (
+    IPS_DST_NAT,
     IPS_DYING,
     IPS_FIXED_TIMEOUT,
     IPS_HW_OFFLOAD,
@@ -66,6 +73,48 @@ cdef bint is_used(walk_t* walk, const tuple_t* tuple) noexcept nogil:
     return tuple_taken(walk, &reply, walk.packet.connection)
 
 
+cdef int32_t find_in_zones(walk_t* walk, const tuple_t* tuple) noexcept nogil:
+    """nf_conntrack_find_get, in the zones of the packet's own connection."""
+    cdef const connection_t* own = &walk.state.connections[walk.packet.connection]
+    cdef uint16_t[2] zones
+    cdef tuple_t wanted = tuple[0]
+    cdef int32_t found
+    zones[0], zones[1] = own.original.zone, own.reply.zone
+    wanted.zone = zones[0]
+    found = table_find(walk.state, &wanted, &zones[0], walk.now_ns)
+    if found < 0:
+        wanted.zone = zones[1]
+        found = table_find(walk.state, &wanted, &zones[0], walk.now_ns)
+    return found
+
+
+cdef inline bint is_same(const tuple_t* one, const tuple_t* other) noexcept nogil:
+    """nf_ct_tuple_equal: in whatever zones."""
+    return (one.sport == other.sport and one.dport == other.dport
+            and addr_equal(one.src, other.src) and addr_equal(one.dst, other.dst))
+
+
+cdef bint is_mirrored(walk_t* walk, const tuple_t* tuple) noexcept nogil:
+    """nf_nat_used_tuple_new: it clashes with what is its own other direction, in another zone.
+    Then it keeps its ports, and the clash is found when it is confirmed."""
+    cdef const connection_t* own = &walk.state.connections[walk.packet.connection]
+    cdef const connection_t* other
+    cdef tuple_t reply
+    cdef int32_t found
+    if tuple.proto != PROTO_UDP and tuple.proto != PROTO_UDPLITE:
+        return False
+    found = find_in_zones(walk, tuple)
+    if found < 0:
+        tuple_invert(&reply, tuple)
+        found = find_in_zones(walk, &reply)
+    if found < 0:
+        return True
+    other = &walk.state.connections[found >> 1]
+    if other.status & (IPS_SRC_NAT | IPS_DST_NAT):
+        return False
+    return is_same(&other.original, &own.reply) and is_same(&other.reply, &own.original)
+
+
 cdef bint may_evict(const connection_t* old, const connection_t* own) noexcept nogil:
     """nf_nat_may_kill, nf_seq_has_advanced: a closed connection whose late segments would be out
     of the window of the new one."""
@@ -80,20 +129,14 @@ cdef bint is_used_harder(walk_t* walk, const tuple_t* tuple,
     """nf_nat_used_tuple_harder: in its last attempts a new TCP connection takes the place of a
     closed one."""
     cdef const connection_t* own = &walk.state.connections[walk.packet.connection]
-    cdef uint16_t[2] zones
     cdef tuple_t reply
     cdef int32_t found
     cdef uint32_t status
     if (attempts_left > ATTEMPTS_HARDER or tuple.proto != PROTO_TCP
             or own.tcp.state != TCP_SYN_SENT):
         return is_used(walk, tuple)
-    zones[0], zones[1] = own.original.zone, own.reply.zone
     tuple_invert(&reply, tuple)
-    reply.zone = zones[0]
-    found = table_find(walk.state, &reply, &zones[0], walk.now_ns)
-    if found < 0:
-        reply.zone = zones[1]
-        found = table_find(walk.state, &reply, &zones[0], walk.now_ns)
+    found = find_in_zones(walk, &reply)
     if found < 0:
         return False
     if not found & 1 or not may_evict(&walk.state.connections[found >> 1], own):
@@ -227,7 +270,7 @@ cdef void unique_tuple(walk_t* walk, tuple_t* tuple, const target_t* range,
     cdef bint random = (range.flags & RANGE_ANY_RANDOM) != 0
     if manip == MANIP_SRC and not random:
         if in_range(tuple, range):
-            if not is_used(walk, tuple):
+            if not is_used(walk, tuple) or is_mirrored(walk, tuple):
                 return
         elif find_same_source(walk, &walk.state.connections[walk.packet.connection].original,
                               &found, range):

@@ -14,11 +14,12 @@ from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, Sta
 from dataplane.reference.conntrack_tuple import Tuple
 from dataplane.reference.conntrack_window import TcpState
 from dataplane.reference.nat_range import best_address
-from dataplane.reference.packet import DCCP, ICMP, ICMPV6, TCP, WITH_PORTS
+from dataplane.reference.packet import DCCP, ICMP, ICMPV6, TCP, UDP, UDPLITE, WITH_PORTS
 from dataplane.reference.place import Place
 
 SOURCE, DESTINATION = 0, 1  # enum nf_nat_manip_type
 MOST_ATTEMPTS = 128  # NF_NAT_MAX_ATTEMPTS
+ALLOW_CLASH = (UDP, UDPLITE)  # of those with ports
 LAST_ATTEMPTS = 32  # NF_NAT_HARDER_THRESH
 
 
@@ -44,7 +45,7 @@ def unique(
 ) -> Tuple:
     if manip == SOURCE and not wanted.is_random:
         if _is_inside(current, wanted):
-            if not is_used(place, current, connection):
+            if not is_used(place, current, connection) or _is_mirrored(place, current, connection):
                 return current
         else:
             known = _known_source(place, connection, current, wanted)
@@ -124,6 +125,25 @@ def _known_source(place: Place, connection: Connection, own: Tuple, wanted: Rang
 def is_used(place: Place, candidate: Tuple, connection: Connection) -> bool:
     """Would the reply be taken for another connection's?"""
     return place.node.conntrack.is_taken(inverse(candidate), connection, place.now_ns)
+
+
+def _is_mirrored(place: Place, candidate: Tuple, connection: Connection) -> bool:
+    """nf_nat_used_tuple_new: it clashes with what is its own other direction, in another zone.
+    Then it keeps its ports, and the clash is found when it is confirmed."""
+    if candidate.protocol not in ALLOW_CLASH:
+        return False
+    table, zones = place.node.conntrack, connection.zones
+    found = table.find_in_zones(candidate, zones, place.now_ns) or table.find_in_zones(
+        inverse(candidate), zones, place.now_ns
+    )
+    if found is None:
+        return True
+    other = found[0]
+    if other.has(Status.SRC_NAT | Status.DST_NAT):
+        return False
+    return [own._replace(zone=0) for own in other.tuples] == [
+        own._replace(zone=0) for own in reversed(connection.tuples)
+    ]
 
 
 def _is_used_harder(
