@@ -209,6 +209,9 @@ def told_apart(record: Record) -> list[Step]:
             groups.append([])
         elif step.kind == StepKind.STEP_RESUME:
             waiting.pop()
+        elif step.kind == StepKind.STEP_DEVICE_IN and step.name == "lo":
+            waiting[-1] = len(groups)
+            groups.append([])
         groups[waiting[-1]].append(step)
     return [step for group in groups for step in group]
 
