@@ -72,6 +72,7 @@ cdef int cut(walk_t* walk, uint32_t mtu, int32_t port) noexcept nogil:
     if made.whole.is_listed and not pieces_fit(made):
         made.whole.is_listed = 0
     walk.cut_count += 1
+    walk.was_cut = 1
     trace_step(walk.trace, STEP_FRAGMENT, <uint32_t>packet.node)
     take_fragment(walk)
     return GO_ON

@@ -59,7 +59,7 @@ from _fastpath.reason cimport (
     UNKNOWN,
 )
 from _fastpath.state cimport walk_t
-from _fastpath.trace cimport record_t
+from _fastpath.trace cimport GENERATED_COPY, record_t
 
 cdef enum:
     NOWHERE = -0x7FFFFFFF - 1
@@ -356,6 +356,14 @@ cdef int32_t turn_round(const image_t* image, const flow_t* flow, packet_t* pack
     return flow.place
 
 
+cdef bint has_answers(const walk_t* walk) noexcept nogil:
+    cdef uint32_t i
+    for i in range(walk.pending_count):
+        if walk.pending[i].generated != GENERATED_COPY:
+            return True
+    return False
+
+
 cdef bint arrived(const walk_t* walk) noexcept nogil:
     """The packet came to somebody; it, and not one that it carried: a tunnel's packets are not
     answered by who is in it."""
@@ -607,7 +615,7 @@ cdef class Injector:
             return
         address_frame(&self.engine.image, flow, packet)
         self.walk(record, flow.entry, number)
-        if walk.pending_count:
+        if has_answers(walk):
             flow.is_answered = 1
         if not arrived(walk):
             if flow.place == NOWHERE:

@@ -633,11 +633,14 @@ cdef int send_copy(walk_t* walk) noexcept nogil:
     cdef int action = SEND
     cdef uint32_t made = walk.pending_count
     cdef int32_t place
-    walk.cut_count = walk.told_rank = 0
+    walk.cut_count = walk.told_rank = walk.was_cut = 0
     while action != END and action != RECEIVE:
         action = go_on(walk, action)
-    if walk.cut_count:
-        send_fragments(walk)
+    if walk.was_cut:
+        follow(walk, action)            # each fragment to its end
+        if walk.cut_count:
+            send_fragments(walk)
+        action = END
     place = walk.place
     if walk.pending_count > made:
         run_pending(walk, -1, made)     # what its source is told
@@ -653,13 +656,13 @@ cdef void run_pending(walk_t* walk, int32_t held, uint32_t first) noexcept nogil
     while i < walk.pending_count:
         made = &walk.pending[i]
         walk.packet = made
+        trace_step(walk.trace, STEP_GENERATE,
+                   <uint32_t>made.node * GENERATED_KINDS + made.generated)
         if made.is_arriving:
             made.is_arriving = 0
             run(walk, next_at(walk, RECEIVE, made.out_device))
             i += 1
             continue
-        trace_step(walk.trace, STEP_GENERATE,
-                   <uint32_t>made.node * GENERATED_KINDS + made.generated)
         if not made.send_raw:
             run(walk, SEND)
         else:

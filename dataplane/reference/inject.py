@@ -20,7 +20,7 @@ from ipaddress import IPv4Address
 from typing import Any, NamedTuple
 
 from _fastpath.reason import Reason, Verdict
-from _fastpath.trace import StepKind
+from _fastpath.trace import Generated, StepKind
 from dataplane.node.state import Address
 from dataplane.reference import entries, flows
 from dataplane.reference.engine import Engine, Place, Record
@@ -166,7 +166,7 @@ class Injector:
             return _skipped(Reason.NO_ENTRY)
         self._address(packet, flow)
         record = self._walk(packet, flow.entry)
-        if any(step.kind == StepKind.STEP_GENERATE for step in record.steps):
+        if any(_is_answer(step) for step in _without_copies(record.steps)):
             flow.is_answered = True
         if record.verdict in (Verdict.DELIVERED, Verdict.FORWARDED) and _is_itself(record):
             flow.verdict = record.verdict
@@ -274,9 +274,27 @@ def _has_ports(record: Record) -> bool:
 
 def _own_steps(record: Record) -> list[Step]:
     """Without those of the packets that nodes made on its way."""
-    kinds = [step.kind for step in record.steps]
+    steps = _without_copies(record.steps)
+    kinds = [step.kind for step in steps]
     made = StepKind.STEP_GENERATE
-    return record.steps[: kinds.index(made)] if made in kinds else record.steps
+    return steps[: kinds.index(made)] if made in kinds else steps
+
+
+def _is_answer(step: Step) -> bool:
+    is_made: bool = step.kind == StepKind.STEP_GENERATE
+    return is_made and step.number != int(Generated.GENERATED_COPY)
+
+
+def _without_copies(steps: list[Step]) -> list[Step]:
+    """Without what a TEE sent before the packet went on."""
+    kept: list[Step] = []
+    for step in steps:
+        if step.kind == StepKind.STEP_RESUME:
+            while kept.pop().kind != StepKind.STEP_GENERATE:
+                pass
+        else:
+            kept.append(step)
+    return kept
 
 
 def _answer(packet: Packet, arrived: Record) -> None:

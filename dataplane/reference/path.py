@@ -113,9 +113,9 @@ class Path:
 
     def begin_made(self, index: int = 0) -> Arrival:
         made = self.pending.pop(index)
+        self.trace.step(StepKind.STEP_GENERATE, made.node.name, number=made.kind)
         if made.arrival is not None:
             return made.arrival
-        self.trace.step(StepKind.STEP_GENERATE, made.node.name, number=made.kind)
         if made.out is not None:
             return self.send(made.out, made.packet)
         return self.local_out(made.node, made.packet, route=made.route)
