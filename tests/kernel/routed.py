@@ -30,6 +30,7 @@ QUIET = {
     "net.ipv6.icmp.ratelimit": "0", "net.ipv4.icmp_msgs_per_sec": "1000000",
     "net.ipv4.icmp_msgs_burst": "1000000", "net.ipv4.conf.all.rp_filter": "0",
     "net.ipv6.auto_flowlabels": "0",
+    "net.ipv4.conf.default.send_redirects": "0",
     "net.ipv4.conf.all.send_redirects": "0", "net.ipv4.conf.eth0.send_redirects": "0",
     "net.ipv4.conf.eth1.send_redirects": "0",
 }  # fmt: skip
