@@ -45,7 +45,7 @@ from _fastpath.source_address cimport (
     select_address6,
     source_address,
 )
-from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY, PENDING_MAX, connection_t
+from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY, CT_UNTRACKED, PENDING_MAX, connection_t
 from _fastpath.trace cimport (
     EVENT_IP_ID,
     GENERATED_ARP_REPLY,
@@ -81,6 +81,8 @@ cdef void launch(walk_t* walk, packet_t* made, uint8_t kind) noexcept nogil:
         made.is_tracked = 1
         made.direction = 1 - packet.direction
         made.ctinfo = CT_RELATED if packet.direction else CT_RELATED_REPLY
+    elif packet.is_tracked and packet.ctinfo == CT_UNTRACKED:
+        made.has_template = 1           # not empty, as it seems: no CT rule looks at it any more
     walk.pending_count += 1
 
 
@@ -209,9 +211,11 @@ cdef flowi_t error_flow(const walk_t* walk, addr_t dst, uint8_t type,
 cdef bint error_source(const walk_t* walk, addr_t dst, int32_t back, addr_t* src) noexcept nogil:
     """The address that an error comes from, when not the one that was asked for."""
     cdef const packet_t* packet = walk.packet
+    cdef int32_t device
     if packet.family == 6 and packet.entered_by >= 0 and addr_is_zero(
             walk.image.routes[back].prefsrc):
-        return select_address6(walk.image, packet.node, packet.in_device, dst, src)
+        device = packet.error_device if packet.error_device >= 0 else packet.in_device
+        return select_address6(walk.image, packet.node, device, dst, src)
     if source_address(walk.image, packet.node, back, dst, src):
         return True
     if packet.family == 4:

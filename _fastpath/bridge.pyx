@@ -126,6 +126,8 @@ cdef int redirected(walk_t* walk, int32_t bridge) noexcept nogil:
         reason = neighbour_mac(walk, bridge, way.gateway_family, next_hop, &mac)
         if reason:
             return drop(walk, <uint16_t>reason)
+    elif route >= 0:
+        packet.error_device = walk.image.routes[route].device   # ip6_rcv_core: a route is known
     set_ether_dst(walk, mac)
     return GO_ON
 
@@ -193,6 +195,7 @@ cdef int bridge_input(walk_t* walk, int32_t port) noexcept nogil:
         packet.bridge_port = port
         packet.prerouting_done = 1
         packet.destination_changed = 0
+        packet.error_device = -1
         packet.in_device, packet.out_device = bridge, -1
         if hooks(walk, HOOK_PREROUTING) == END:
             return END

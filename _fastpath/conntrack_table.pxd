@@ -1,8 +1,15 @@
 # The table of connections: finding, linking, forgetting.
 from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
 
+from _fastpath.address cimport addr_equal
 from _fastpath.image cimport node_t
 from _fastpath.state cimport state_t, tuple_t, walk_t
+
+# The same ends in the same zone.
+cdef inline bint tuple_equal(const tuple_t* a, const tuple_t* b) noexcept nogil:
+    return (a.sport == b.sport and a.dport == b.dport and a.node == b.node
+            and a.zone == b.zone and a.proto == b.proto and a.family == b.family
+            and addr_equal(a.src, b.src) and addr_equal(a.dst, b.dst))
 
 cpdef enum:
     CONNECTIONS_RESERVE = 256   # free entries that must be there before a packet is begun

@@ -7,7 +7,6 @@ list of those that a full table may forget.
 
 from libc.string cimport memset
 
-from _fastpath.address cimport addr_equal
 from _fastpath.choice cimport fold
 from _fastpath.conntrack_tuple cimport tuple_invert
 from _fastpath.state cimport (
@@ -18,12 +17,6 @@ from _fastpath.state cimport (
     connection_t,
     connection_tuple,
 )
-
-
-cdef inline bint tuple_equal(const tuple_t* a, const tuple_t* b) noexcept nogil:
-    return (a.sport == b.sport and a.dport == b.dport and a.node == b.node
-            and a.zone == b.zone and a.proto == b.proto and a.family == b.family
-            and addr_equal(a.src, b.src) and addr_equal(a.dst, b.dst))
 
 
 cdef inline uint32_t tuple_bucket(const state_t* state, const tuple_t* tuple) noexcept nogil:

@@ -85,17 +85,31 @@ cdef inline uint32_t left(const cut_t* made) noexcept nogil:
 cdef uint32_t next_piece(const cut_t* made) noexcept nogil:
     """Bytes of the payload to where the next of its own fragments began, or to its end."""
     cdef const uint8_t* map = packet_boundaries(&made.whole)
-    cdef uint32_t block = (made.at >> 3) + 1
-    while block * 8 < made.at + left(made):
+    cdef uint32_t at = made.at + made.header - made.whole.listed_from
+    cdef uint32_t block = (at >> 3) + 1
+    while block * 8 < at + left(made):
         if (map[block >> 3] >> (block & 7)) & 1:
-            return block * 8 - made.at
+            return block * 8 - at
         block += 1
     return left(made)
 
 
+cdef bint header_fits(const cut_t* made) noexcept nogil:
+    """All headers that each fragment repeats came in the first one, in units of eight bytes."""
+    cdef const uint8_t* map = packet_boundaries(&made.whole)
+    cdef uint32_t more = made.header - made.whole.listed_from
+    cdef uint32_t block
+    if made.header < made.whole.listed_from or more & 7:
+        return False
+    for block in range(1, (more >> 3) + 1):
+        if (map[block >> 3] >> (block & 7)) & 1:
+            return False
+    return True
+
+
 cdef bint pieces_fit(cut_t* made) noexcept nogil:
     """The geometry is right, as ip_do_fragment has it."""
-    cdef bint is_right = made.whole.listed_from == made.header
+    cdef bint is_right = header_fits(made)
     while is_right and left(made):
         is_right = next_piece(made) <= made.space
         made.at += next_piece(made)

@@ -83,10 +83,8 @@ cdef inline uint8_t upper(uint8_t letter) noexcept nogil:
 
 
 cdef int string_match(const walk_t* walk, const match_t* match) noexcept nogil:
-    """xt_string.c, skb_find_text: a: words, one byte each; b: how many; c to d; flags: 1 icase.
-
-    The whole of the pattern lies between the two offsets.
-    """
+    """xt_string.c, skb_find_text: a: words, one byte each; b: how many; c to d; flags: 1 icase,
+    2 bm.  The whole of the pattern lies between the two offsets."""
     cdef const packet_t* packet = walk.packet
     cdef const uint32_t* pattern = walk.image.words + match.a
     cdef const uint8_t* data = packet.frame + ETHER_SIZE
@@ -98,6 +96,8 @@ cdef int string_match(const walk_t* walk, const match_t* match) noexcept nogil:
         while i < match.b and pattern[i] == (upper(data[at + i]) if match.flags & 1
                                              else data[at + i]):
             i += 1
+        if i == match.b and match.flags & 2 and packet.ignore_df:
+            return UNDECIDED            # bm does not look across fragments
         if i == match.b:
             return YES ^ match.invert
         at += 1

@@ -68,7 +68,8 @@ cdef bint quoted_view(const packet_t* packet, bint has_dccp, packet_t* view) noe
     view.size = packet.size - (packet.l4 + 8 - ETHER_SIZE)
     view.l4 = view.thoff = transport - (packet.l4 + 8 - ETHER_SIZE)
     view.proto = proto
-    view.has_ports = proto_has_ports(view.proto) and transport + 4 <= packet.size
+    view.has_ports = proto_has_ports(view.proto) and transport + 4 <= packet.size and (
+        has_dccp or proto != PROTO_DCCP)
     view.checksum = CHECKSUM_UNSEEN
     view.is_fragment = 0
     view.ip_length = <uint16_t>(view.size - ETHER_SIZE)     # as much as is quoted

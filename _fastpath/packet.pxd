@@ -102,6 +102,7 @@ cdef struct packet_t:
     uint16_t listed_from    # of such a packet: bytes of its headers that came with every fragment
     uint32_t fragment_max   # frag_max_size: length of its longest fragment; 0 = it came whole
     int32_t in_device, out_device   # as hooks see them; -1 = none
+    int32_t error_device    # whose address an error of IPv6 comes from, if not in_device's; -1
     int32_t entered_by      # device by which it entered this node; -1 = sent by the node
     int32_t must_leave_by   # device that a tunnel is bound to; -1 = any
     int32_t bridge_port     # bridge port whose netfilter hooks it met on entry; -1 = none

@@ -87,6 +87,9 @@ cdef bint packet_sums_up(packet_t* packet, bint has_dccp) noexcept nogil:
         return True
     if (has_dccp and packet.proto == PROTO_DCCP) or not is_whole(packet):
         return True
+    if packet.proto == PROTO_UDP and packet_holds(packet, packet.thoff, 8) == 1 and load16(
+            packet.frame + packet.thoff + 6) == 0:
+        return True
     if packet_is_spoilt(packet):
         return False
     if not packet.is_fragment and packet.has_ports and (

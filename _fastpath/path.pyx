@@ -181,6 +181,7 @@ cdef int receive(walk_t* walk) noexcept nogil:
         packet.in_device, packet.out_device = device, -1
         return END if hooks(walk, HOOK_PREROUTING) == END else local_in(walk, device)
     packet.entered_by = device
+    packet.error_device = -1
     packet.is_looped = packet.is_for_port = 0
     if dev.master >= 0:
         return bridge_input(walk, device)

@@ -69,7 +69,8 @@ def _string(match: Match, pools: Pools, family: int) -> list[Row]:
     options = options_of(match)
     text, hexadecimal = options.pop("--string", None), options.pop("--hex-string", None)
     option = text or hexadecimal
-    if option is None or options.pop("--algo").values[0] not in ("bm", "kmp"):
+    algorithm = options.pop("--algo").values[0]
+    if option is None or algorithm not in ("bm", "kmp"):
         raise ValueError(match)
     pattern = _hexadecimal(option.values[0]) if hexadecimal else _bytes(option.values[0])
     is_blind = bool(options.pop("--icase", None))
@@ -85,7 +86,7 @@ def _string(match: Match, pools: Pools, family: int) -> list[Row]:
             int(start.values[0]) if start else 0,
             int(stop.values[0]) if stop else 65535,
             invert=option.negated,
-            flags=int(is_blind),
+            flags=int(is_blind) | (algorithm == "bm") << 1,
         )
     ]
 

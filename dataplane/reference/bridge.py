@@ -89,6 +89,8 @@ def _redirect(path: Path, bridge: Device, packet: Packet) -> Route | None:
             raise end
     if route is None or route.type != "unicast" or route.dev != bridge.name:
         _set_ether_dst(path, packet, bridge.link.mac)
+        if packet.family == 6 and route is not None and route.dev:
+            packet.arrived_on = route.dev  # ip6_rcv_core: a route is known
         return None
     packet.realms = realms.of_input(node, bridge.name, packet, route)
     path.route_step(node, route)

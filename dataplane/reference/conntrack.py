@@ -307,6 +307,8 @@ def attach(packet: Packet, cause: Packet) -> None:
         packet.connection = cause.connection
         towards = direction_of(cause)
         packet.ctinfo = CtInfo.RELATED_REPLY if towards == ORIGINAL else CtInfo.RELATED
+    if cause.ctinfo == CtInfo.UNTRACKED:
+        packet.has_template = True  # not empty, as it seems: no CT rule looks at it any more
 
 
 def abandon(node: Node, packet: Packet) -> None:

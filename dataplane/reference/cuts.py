@@ -118,11 +118,20 @@ def _unfragmentable(packet: Packet) -> tuple[int, int]:
     raise dropped(Reason.IP_HEADER_INVALID)
 
 
+def _as_they_came(packet: Packet, header: int) -> list[int]:
+    """Bytes of each fragment that it came in, less the headers that each will repeat; empty if
+    these did not all come in the first one."""
+    more = header - packet.pieces_from
+    if not packet.pieces or more < 0 or more % 8 or packet.pieces[0] <= more:
+        return []
+    return [packet.pieces[0] - more, *packet.pieces[1:]]
+
+
 def _slices(packet: Packet, header: int, space: int) -> Iterator[tuple[int, int, bool]]:
     """(offset, size, is_last) of each fragment's part of the payload: as they came, where these
     fit; else as long as fits, all but the last in units of eight bytes."""
     left = packet.ip_length - header
-    came = packet.pieces if packet.pieces_from == header else []
+    came = _as_they_came(packet, header)
     if not came or max(came) > space:
         full, came = space & ~7, []
         while left - sum(came) > space:
@@ -135,7 +144,7 @@ def _slices(packet: Packet, header: int, space: int) -> Iterator[tuple[int, int,
 
 
 def _fragments4(packet: Packet, header: int, space: int) -> Iterator[Packet]:
-    is_as_it_came = packet.pieces_from == header and max(packet.pieces, default=space + 1) <= space
+    is_as_it_came = max(_as_they_came(packet, header), default=space + 1) <= space
     before = packet.word(ETHER_SIZE + 6)
     flags = 0x4000 if packet.fragment_df and not is_as_it_came else 0
     for at, size, is_last in _slices(packet, header, space):
