@@ -79,7 +79,9 @@ REASONS = {
     Reason.SOURCE_SCOPE: Explained(
         "An IPv6 source address that no router forwards.", "IP_INADDRERRORS"
     ),
-    Reason.SOURCE_ROUTED: Explained("It says its way itself, and accept_source_route is off."),
+    Reason.SOURCE_ROUTED: Explained(
+        "It says its way itself, and accept_source_route is off.", "NOT_SPECIFIED"
+    ),
     # link layer
     Reason.NEIGHBOUR_FAILED: Explained("The next hop does not answer.", "NEIGH_FAILED"),
     Reason.BRIDGE_SAME_PORT: Explained(
