@@ -18,6 +18,7 @@ from _fastpath.checksum cimport (
 from _fastpath.reason cimport CAPTURE_CUT, FRAME_TOO_SHORT, IP_CHECKSUM_WRONG, IP_HEADER_INVALID
 
 cdef enum:
+    UNTRACKED = 6               # CT_UNTRACKED
     ROUTING_HEADER = 43
     FRAGMENT_HEADER = 44
     AUTHENTICATION_HEADER = 51
@@ -102,6 +103,8 @@ cdef bint packet_is_spoilt(const packet_t* packet) noexcept nogil:
     cdef const uint8_t* ip = packet.frame + ETHER_SIZE
     if not packet.options.flags & OPTIONS_CHANGED or packet.checksum == CHECKSUM_PARTIAL:
         return False
+    if packet.checksum == CHECKSUM_RIGHT and packet.is_tracked and packet.ctinfo != UNTRACKED:
+        return False                    # conntrack looked before they changed (csum_valid)
     return checksum_fold(checksum_add(0, ip, (ip[0] & 15) * 4)) != 0xFFFF
 
 

@@ -17,7 +17,7 @@ from dataplane.reference.conntrack_table import ORIGINAL, REPLY, Connection, CtI
 from dataplane.reference.conntrack_tuple import Tuple, tuple_of
 from dataplane.reference.conntrack_window import Header, Segment, TcpConnection, TcpState
 from dataplane.reference.node import Node
-from dataplane.reference.packet import ICMP, SCTP, TCP, UDPLITE, Packet
+from dataplane.reference.packet import ICMP, SCTP, TCP, UDP, UDPLITE, Packet
 from dataplane.reference.steps import dropped
 
 SECOND = 10**9
@@ -38,6 +38,7 @@ def track(node: Node, packet: Packet, now_ns: int, arrives: bool) -> CtInfo | No
         return packet.ctinfo
     if not packet.is_icmp and node.conntrack.find_in_zones(own, zones, now_ns) is None:
         _make_room(node, now_ns)  # init_conntrack comes before the trackers' checks
+    packet.is_verified = arrives and _is_verified(node, packet)
     if conntrack_icmp.is_untracked(packet):
         packet.ctinfo = CtInfo.UNTRACKED
     elif arrives and _is_broken(node, packet):
@@ -55,6 +56,18 @@ def zones_of(packet: Packet) -> tuple[int, int]:
     return (
         zone if "original" in packet.zone_directions else 0,
         zone if "reply" in packet.zone_directions else 0,
+    )
+
+
+def _is_verified(node: Node, packet: Packet) -> bool:
+    """Its checksum is looked at, and right."""
+    return (
+        bool(node.setting("net.netfilter.nf_conntrack_checksum", 1))
+        and packet.protocol in (TCP, UDP, ICMP)
+        and packet.has_transport
+        and packet.is_whole
+        and not packet.is_fragment
+        and not packet.is_checksum_wrong()
     )
 
 

@@ -59,6 +59,7 @@ class Packet:
         self.zone = 0
         self.zone_directions: frozenset[str] = frozenset()
         self.has_sender = False  # a process of the node sent it, and has not let go of it
+        self.is_verified = False  # conntrack found its checksum right (csum_valid)
         self.is_opaque = False  # the kernel knows nothing of its transport protocol
         self.is_quoted = False  # what an ICMP error holds of it
         self.is_prerouted = False  # it met PREROUTING at a bridge

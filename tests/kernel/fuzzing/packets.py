@@ -370,7 +370,9 @@ class Traffic:
         tos = fields.get("tos", 0)
         head[0] |= tos >> 4
         head[1] |= (tos & 15) << 4
-        if len(body) > 16 and r.random() < 0.06:
+        if len(body) > 16 and not chain and r.random() < 0.06:
+            # Headers that each fragment repeats, behind the fragment header: whether they are cut
+            # as they came hangs on the room before a buffer.
             return fragments6(bytes(head[:40]), protocol_first, chain + body, fields["id"], self)
         packet = bytes(head)
         if r.random() < 0.005:

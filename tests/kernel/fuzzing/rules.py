@@ -562,8 +562,8 @@ def ecn_target(r: Random, p: Place) -> str | None:
 
 
 def tee(r: Random, p: Place) -> str | None:
-    if p.table != "mangle":
-        return None
+    if p.table != "mangle" or not p.has_out:
+        return None  # of a packet for the node: its processes answer then, policy or not
     oif = f" --oif {r.choice(('eth0', 'eth1', 'br0', 'none'))}" if r.random() < 0.2 else ""
     return f"-j TEE --gateway {address(r.randrange(3), r.choice((2, 3)), p.family)}{oif}"
 
