@@ -180,6 +180,8 @@ cdef bint reset_may_answer(packet_t* packet) noexcept nogil:
         return False
     if packet.tcp_flags & TCP_RST or packet_is_spoilt(packet):
         return False
+    if packet.family == 6 and (addr_is_zero(packet.src) or addr_is_zero(packet.dst)):
+        return False                    # not unicast
     return packet_checksum(packet) != CHECKSUM_WRONG
 
 

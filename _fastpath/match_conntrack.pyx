@@ -154,12 +154,12 @@ cdef int connbytes_match(const walk_t* walk, const match_t* match) noexcept nogi
 cdef int conntrack_match(walk_t* walk, const match_t* match) noexcept nogil:
     if match.kind == MATCH_CONNTRACK:
         return state_match(walk, match)
+    if match.kind == MATCH_CONNBYTES:
+        return connbytes_match(walk, match)         # false of a template: it counts nothing
     if walk.packet.connection < 0 and walk.packet.has_template and not walk.packet.is_tracked:
         return UNDECIDED            # what a CT rule made is none, but counts as one
     if match.kind == MATCH_CONNMARK:
         return connmark_match(walk, match)
-    if match.kind == MATCH_CONNBYTES:
-        return connbytes_match(walk, match)
     if match.kind > MATCH_CTDIR:
         return UNDECIDED
     if walk.packet.connection < 0:

@@ -92,7 +92,9 @@ cdef bint packet_sums_up(packet_t* packet, bint has_dccp) noexcept nogil:
             packet.frame + packet.thoff + 6) == 0:
         return True
     if packet_is_spoilt(packet):
-        return False
+        # csum_valid: conntrack looked before its options changed.
+        return (packet.checksum == CHECKSUM_RIGHT and packet.is_tracked
+                and packet.ctinfo != UNTRACKED)
     if not packet.is_fragment and packet.has_ports and (
             packet.proto == PROTO_TCP or packet.proto == PROTO_UDP):
         return packet_checksum(packet) != CHECKSUM_WRONG
@@ -103,8 +105,6 @@ cdef bint packet_is_spoilt(const packet_t* packet) noexcept nogil:
     cdef const uint8_t* ip = packet.frame + ETHER_SIZE
     if not packet.options.flags & OPTIONS_CHANGED or packet.checksum == CHECKSUM_PARTIAL:
         return False
-    if packet.checksum == CHECKSUM_RIGHT and packet.is_tracked and packet.ctinfo != UNTRACKED:
-        return False                    # conntrack looked before they changed (csum_valid)
     return checksum_fold(checksum_add(0, ip, (ip[0] & 15) * 4)) != 0xFFFF
 
 

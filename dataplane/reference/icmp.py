@@ -161,7 +161,7 @@ def is_checksum_right(packet: Packet, tracks_dccp: bool) -> bool:
     if packet.protocol == UDP and packet.payload[6:8] == bytes(2):
         return True
     if spoils_sums(packet):
-        return False
+        return packet.is_verified
     if not packet.is_fragment and packet.has_transport and packet.protocol in (TCP, UDP):
         return not packet.is_checksum_wrong()
     return packet.sums_up()
@@ -209,6 +209,8 @@ def may_reset(packet: Packet) -> bool:
     header = tcp_header(packet) if packet.protocol == TCP and packet.is_first else None
     if header is None or header.flags & RST or (packet.is_fragment and packet.family == 6):
         return False
+    if packet.family == 6 and (packet.src.is_unspecified or packet.dst.is_unspecified):
+        return False  # not unicast
     return not packet.is_checksum_wrong() and not spoils_sums(packet)
 
 

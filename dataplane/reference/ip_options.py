@@ -228,7 +228,7 @@ def hops(packet: Packet) -> list[tuple[int, IPv4Address | None]]:
 def spoils_sums(packet: Packet) -> bool:
     """nf_ip_checksum sums the IP header with what it carries, taking it to be right; between
     where options are read and where the packet leaves it is not (measured)."""
-    if not options_of(packet).is_changed or packet.is_partial or packet.is_verified:
+    if not options_of(packet).is_changed or packet.is_partial:
         return False
     return checksum(packet.ip[: (packet.ip[0] & 15) * 4]) != 0
 

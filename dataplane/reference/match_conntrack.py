@@ -149,10 +149,8 @@ def _connbytes(place: Place, options: Options, packet: Packet) -> bool:
     named = {option.name: option for option in options}
     if set(named) != {"--connbytes", "--connbytes-mode", "--connbytes-dir"}:
         raise Unmodelled
-    if _is_template(packet):
-        raise Unmodelled
     if packet.connection is None:
-        return False
+        return False  # nor does a template count anything
     directions = {"original": (0,), "reply": (1,), "both": (0, 1)}
     asked = [packet.connection.counts[at] for at in directions[named["--connbytes-dir"].values[0]]]
     packets, octets = (sum(count[at] for count in asked) for at in (0, 1))

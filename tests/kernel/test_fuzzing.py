@@ -11,6 +11,7 @@ from tests.kernel.fuzzing.compare import compare
 from tests.kernel.fuzzing.generate import generate
 from tests.kernel.fuzzing.lab import FuzzLab
 
+RULE_SETS = 40  # of 200 packets each, in either flavour
 CASES = Path(__file__).parent / "cases"
 
 pytestmark = pytest.mark.kernel
@@ -38,6 +39,14 @@ def test_a_seed_gives_the_same_case(lab: FuzzLab, tmp_path: Path) -> None:
     assert generate("again", lab.flavour, lab, packets=40)[0] == case
     cases.write(case, tmp_path)
     assert cases.read(tmp_path) == case
+
+
+@pytest.mark.parametrize("seed", range(RULE_SETS))
+def test_the_kernel_agrees(lab: FuzzLab, seed: int) -> None:
+    """Frames at every device, counters, connections, and the rules' path by the kernel's TRACE."""
+    case, _ = generate(f"fixed {seed}", lab.flavour, lab)
+    differences = compare(case, lab)
+    assert not differences, "\n".join(each.text for each in differences)
 
 
 def test_most_rules_are_of_what_is_modelled() -> None:

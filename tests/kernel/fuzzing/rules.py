@@ -453,6 +453,8 @@ def connmark(r: Random, p: Place) -> str:
 def track(r: Random, p: Place) -> str | None:
     if p.table != "raw":
         return None
+    if p.hook == "OUTPUT":  # what is unknown of a packet that the node makes stands in no record
+        return "-j CT --notrack"
     return "-j CT " + r.choice(("--notrack", "--notrack", "--zone 1", "--zone-orig 2", "--zone-reply 3",
                                 "--zone mark"))  # fmt: skip
 
