@@ -82,7 +82,7 @@ cdef void launch(walk_t* walk, packet_t* made, uint8_t kind) noexcept nogil:
         made.direction = 1 - packet.direction
         made.ctinfo = CT_RELATED if packet.direction else CT_RELATED_REPLY
     elif packet.is_tracked and packet.ctinfo == CT_UNTRACKED:
-        made.has_template = 1           # not empty, as it seems: no CT rule looks at it any more
+        made.is_occupied = 1
     walk.pending_count += 1
 
 

@@ -84,6 +84,7 @@ cdef struct packet_t:
     uint16_t zone           # conntrack zone that CT --zone set, before conntrack_in
     uint8_t zone_directions     # it holds for: 1 the original direction, 2 the reply's
     uint8_t zone_is_mark    # the zone is the packet's mark
+    uint8_t is_occupied     # it answers what is untracked: no CT rule looks at it (nf_ct_attach)
     uint8_t has_template    # a CT rule said how its connection is to be made
     uint8_t ctinfo          # CtInfo
     uint8_t direction       # 0 original, 1 reply

@@ -535,6 +535,7 @@ cdef void packet_scrub(packet_t* packet) noexcept nogil:
     packet.ctinfo = 0
     packet.zone = 0
     packet.zone_directions = packet.zone_is_mark = packet.has_template = 0
+    packet.is_occupied = 0
     packet.direction = 0
     packet.is_tracked = 0
     packet.is_local = 0

@@ -130,7 +130,7 @@ cdef int redirect_to_socket(walk_t* walk) noexcept nogil:
 
 cdef void set_template(packet_t* packet, const target_t* target) noexcept nogil:
     """xt_CT.c, xt_ct_target: the first word counts."""
-    if packet.is_tracked or packet.has_template:
+    if packet.is_tracked or packet.has_template or packet.is_occupied:
         return
     packet.has_template = 1
     packet.zone = <uint16_t>target.a
@@ -155,7 +155,7 @@ cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
         set_template(walk.packet, target)
         return -1
     if rule.kind == TARGET_NOTRACK:
-        if not walk.packet.is_tracked and not walk.packet.has_template:
+        if not (walk.packet.is_tracked or walk.packet.has_template or walk.packet.is_occupied):
             walk.packet.is_tracked = 1
             walk.packet.ctinfo = CT_UNTRACKED
         return -1

@@ -321,7 +321,7 @@ def attach(packet: Packet, cause: Packet) -> None:
         towards = direction_of(cause)
         packet.ctinfo = CtInfo.RELATED_REPLY if towards == ORIGINAL else CtInfo.RELATED
     if cause.ctinfo == CtInfo.UNTRACKED:
-        packet.has_template = True  # not empty, as it seems: no CT rule looks at it any more
+        packet.is_occupied = True
 
 
 def abandon(node: Node, packet: Packet) -> None:

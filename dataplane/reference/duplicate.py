@@ -69,7 +69,7 @@ def _flow(node: Node, packet: Packet, gateway: Address, oif: str | None) -> Flow
 def _copy(packet: Packet, hook: str, gateway: Address) -> Packet:
     copy = packet.copy()
     copy.connection, copy.ctinfo = None, CtInfo.UNTRACKED
-    copy.has_template = copy.zone_is_mark = False
+    copy.has_template = copy.zone_is_mark = copy.is_occupied = False
     copy.zone, copy.zone_directions = 0, frozenset()
     copy.is_generated = copy.is_copy = True
     copy.next_hop = gateway

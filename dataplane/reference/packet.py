@@ -55,6 +55,7 @@ class Packet:
         self.connection: Connection | None = None  # conntrack's, on the node where the packet is
         self.ctinfo: CtInfo | None = None  # None: conntrack has not seen it
         # What a CT rule said of the connection to be: its zone, and the directions it holds for.
+        self.is_occupied = False  # it answers what is untracked: no CT rule looks at it
         self.has_template = self.zone_is_mark = False
         self.zone = 0
         self.zone_directions: frozenset[str] = frozenset()
@@ -89,6 +90,7 @@ class Packet:
         self.connection = self.ctinfo = self.arrived_on = self.next_hop = None
         self.realms = 0
         self.bridge_port = self.bridge_port_out = None
+        self.is_occupied = False
         self.has_template = self.zone_is_mark = False
         self.zone, self.zone_directions = 0, frozenset()
         self.options = None

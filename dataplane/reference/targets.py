@@ -72,7 +72,7 @@ def _ct(place: Place, options: Options, packet: Packet) -> str:
     zones = [name for name in options if name in ZONES]
     if set(options) - set(zones) - {"--ctevents", "--expevents"} or len(zones) > 1:
         raise unknown(Reason.TARGET_UNMODELLED)
-    if packet.ctinfo is None and not packet.has_template:
+    if packet.ctinfo is None and not (packet.has_template or packet.is_occupied):
         packet.has_template = True
         for name in zones:
             value = _value(options, name)
@@ -82,7 +82,8 @@ def _ct(place: Place, options: Options, packet: Packet) -> str:
 
 
 def _notrack(place: Place, options: Options, packet: Packet) -> str:
-    if packet.ctinfo is None and not packet.has_template:  # "Previously seen (loopback)?  Ignore."
+    # "Previously seen (loopback)?  Ignore."
+    if packet.ctinfo is None and not (packet.has_template or packet.is_occupied):
         packet.ctinfo = CtInfo.UNTRACKED
     return CONTINUE
 
