@@ -78,7 +78,8 @@ cdef void make_copy(walk_t* walk, packet_t* copy, int32_t route,
     copy.connection = -1
     copy.is_tracked = 1
     copy.ctinfo = CT_UNTRACKED
-    copy.direction = copy.has_template = copy.is_occupied = copy.zone_directions = copy.zone_is_mark = 0
+    copy.direction = copy.has_template = copy.is_occupied = 0
+    copy.zone_directions = copy.zone_is_mark = 0
     copy.zone = 0
     copy.is_made = copy.is_routed = 1
     copy.generated = GENERATED_COPY
