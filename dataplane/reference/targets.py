@@ -142,7 +142,9 @@ def _masquerade(place: Place, options: Options, packet: Packet) -> str:
     assert packet.connection is not None  # the nat table sees no other packets
     if place.family == 4 and int(packet.connection.tuples[ORIGINAL].src) == 0:
         return ACCEPT  # who has no address yet
-    dst, out = packet.dst, place.out_device or ""
+    if place.out_device is None:  # in a chain where Linux refuses it
+        raise dropped(Reason.NAT_NO_ADDRESS)
+    dst, out = packet.dst, place.out_device
     address: Address | None
     if isinstance(dst, IPv6Address):
         address = select_address6(place.node, out, dst)
