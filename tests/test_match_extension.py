@@ -1,7 +1,7 @@
 """IPv6 packets with extension headers, whole and cut short: kernels and specification agree."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataplane.node import iptables
@@ -47,6 +47,7 @@ def is_counted(words, packet, flavour="legacy"):
     return None if not met else "raw PREROUTING 1" in met
 
 
+@example(words=["-p tcp"], packet=(44, b"\x06\0\0\0"), flavour="legacy", held=40)
 @given(
     st.lists(st.sampled_from(WORDS), min_size=1, max_size=4),
     st.sampled_from(mp.PACKETS6),

@@ -5,7 +5,9 @@ from dataplane.reference.checksum import checksum
 from dataplane.reference.packet import (
     ETHER_SIZE,
     EXTENSIONS,
+    FRAGMENT,
     HEADER_SIZES,
+    ROUTING,
     TRANSPORT_SIZES,
     Packet,
 )
@@ -50,7 +52,8 @@ def _cut(packet: Packet) -> Ended | None:
     """The packet had a transport header, but the capture holds too little of it."""
     size = TRANSPORT_SIZES.get(packet.protocol, 0)
     if packet.family == 6 and packet.protocol in EXTENSIONS:
-        size = 8  # a header that hides the transport's
+        # A header that hides the transport's: what ipv6_find_hdr reads of it.
+        size = 4 if packet.protocol in (ROUTING, FRAGMENT) else 2
     if packet.is_first and len(packet.payload) < size <= packet.payload_length:
         return unknown(Reason.CAPTURE_CUT)
     return None
