@@ -46,6 +46,7 @@ cdef void begin(packet_t* packet, uint32_t length) noexcept nogil:
     packet.size = packet.length = length
     packet.connection = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
+    packet.error_device = -1
     packet.bridge_port = packet.bridge_port_out = packet.must_leave_by = -1
     packet.is_made = 1
     memset(packet.frame, 0, length)

@@ -18,7 +18,7 @@ from _fastpath.checksum cimport (
 from _fastpath.reason cimport CAPTURE_CUT, FRAME_TOO_SHORT, IP_CHECKSUM_WRONG, IP_HEADER_INVALID
 
 cdef enum:
-    UNTRACKED = 6               # CT_UNTRACKED
+    UNTRACKED = 6               # CT_UNTRACKED, whose room holds packets and cannot be asked here
     ROUTING_HEADER = 43
     FRAGMENT_HEADER = 44
     AUTHENTICATION_HEADER = 51
@@ -514,6 +514,7 @@ cdef void packet_load(packet_t* packet, const uint8_t* frame, uint32_t size,
     packet.length = max(length, packet.size)
     packet.connection = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
+    packet.error_device = -1
     packet.bridge_port = packet.bridge_port_out = packet.must_leave_by = -1
     memcpy(packet.frame, frame, packet.size)
 
@@ -545,6 +546,7 @@ cdef void packet_scrub(packet_t* packet) noexcept nogil:
     memset(&packet.options, 0, sizeof(ip_options_t))
     packet.bridge_port = packet.bridge_port_out = packet.must_leave_by = -1
     packet.in_device = packet.out_device = packet.entered_by = packet.route = -1
+    packet.error_device = -1
 
 
 # ------------------------------------------------------------------- doors for the tests

@@ -28,7 +28,7 @@ from dataplane.reference.flows import Ends, Flow
 from dataplane.reference.headers import header_refusal, refusal
 from dataplane.reference.packet import ARP, ETHER_SIZE, WITH_PORTS, Packet
 from dataplane.reference.path import BROADCAST_MAC
-from dataplane.reference.steps import Ended, Step, dropped
+from dataplane.reference.steps import Ended, Step, dropped, without_copies
 
 NOWHERE: Place = ("", None)
 NOBODY = IPv4Address(0)
@@ -166,7 +166,7 @@ class Injector:
             return _skipped(Reason.NO_ENTRY)
         self._address(packet, flow)
         record = self._walk(packet, flow.entry)
-        if any(_is_answer(step) for step in _without_copies(record.steps)):
+        if any(_is_answer(step) for step in without_copies(record.steps)):
             flow.is_answered = True
         if record.verdict in (Verdict.DELIVERED, Verdict.FORWARDED) and _is_itself(record):
             flow.verdict = record.verdict
@@ -274,7 +274,7 @@ def _has_ports(record: Record) -> bool:
 
 def _own_steps(record: Record) -> list[Step]:
     """Without those of the packets that nodes made on its way."""
-    steps = _without_copies(record.steps)
+    steps = without_copies(record.steps)
     kinds = [step.kind for step in steps]
     made = StepKind.STEP_GENERATE
     return steps[: kinds.index(made)] if made in kinds else steps
@@ -283,18 +283,6 @@ def _own_steps(record: Record) -> list[Step]:
 def _is_answer(step: Step) -> bool:
     is_made: bool = step.kind == StepKind.STEP_GENERATE
     return is_made and step.number != int(Generated.GENERATED_COPY)
-
-
-def _without_copies(steps: list[Step]) -> list[Step]:
-    """Without what a TEE sent before the packet went on."""
-    kept: list[Step] = []
-    for step in steps:
-        if step.kind == StepKind.STEP_RESUME:
-            while kept.pop().kind != StepKind.STEP_GENERATE:
-                pass
-        else:
-            kept.append(step)
-    return kept
 
 
 def _answer(packet: Packet, arrived: Record) -> None:

@@ -1,5 +1,6 @@
 """What a walk leaves behind: the decisions, the values that changed, the frames put out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -96,3 +97,15 @@ class Trace:
     def value(self, kind: int, before: int, after: int) -> None:
         """An event that is worth telling whether or not anything changed."""
         self.events.append(Event(int(kind), len(self.steps), before, after))
+
+
+def without_copies(steps: Sequence[Step]) -> list[Step]:
+    """Without what became of the copies that a TEE sent meanwhile."""
+    kept: list[Step] = []
+    for step in steps:
+        if step.kind == StepKind.STEP_RESUME:
+            while kept.pop().kind != StepKind.STEP_GENERATE:
+                pass
+        else:
+            kept.append(step)
+    return kept

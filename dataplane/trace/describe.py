@@ -6,12 +6,11 @@ from _fastpath.reason import Reason
 from dataplane.cluster.objects import Cluster
 from dataplane.node.state import Address, NodeState
 from dataplane.reference.packet import WITH_PORTS
-from dataplane.reference.steps import Step, StepKind
+from dataplane.reference.steps import Step, StepKind, without_copies
 from dataplane.trace import vocabulary
 from dataplane.trace.places import Named, Places
 from dataplane.trace.record import Record
 from dataplane.trace.rules import Rules
-from dataplane.trace.steps import without_copies
 
 BY_A_RULE = (
     Reason.NETFILTER_DROP,

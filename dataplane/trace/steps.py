@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from dataplane.reference.steps import Generated, Step, StepKind
+from dataplane.reference.steps import Generated, Step, StepKind, without_copies
 from dataplane.trace.vocabulary import CTINFOS, FROM_RESPONDER, GENERATED
 
 TITLES = {
@@ -49,18 +49,6 @@ def step_title(steps: Sequence[Step], index: int) -> str:
 def step_words(step: Step) -> str:
     words = _WORDS.get(StepKind(step.kind))
     return words(step) if words else step.name
-
-
-def without_copies(steps: Sequence[Step]) -> list[Step]:
-    """Without what became of the copies that a TEE sent meanwhile."""
-    kept: list[Step] = []
-    for step in steps:
-        if step.kind == StepKind.STEP_RESUME:
-            while kept.pop().kind != StepKind.STEP_GENERATE:
-                pass
-        else:
-            kept.append(step)
-    return kept
 
 
 def nat_word(steps: Sequence[Step], index: int) -> str:
