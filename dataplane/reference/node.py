@@ -116,13 +116,14 @@ class Node:
     def forwards(self, family: int) -> bool:
         if family == 6:
             return self.setting("net.ipv6.conf.all.forwarding", 0) > 0
-        everywhere = self.setting("net.ipv4.conf.all.forwarding", 0)
+        # Where a dump says nothing, 1 is assumed, and said when it is loaded.
+        everywhere = self.setting("net.ipv4.conf.all.forwarding", 1)
         return self.setting("net.ipv4.ip_forward", everywhere) > 0
 
     def calls_netfilter(self, family: int) -> bool:
         """br_netfilter shows bridged packets to iptables."""
         tables = "ip6tables" if family == 6 else "iptables"
-        return self.setting(f"net.bridge.bridge-nf-call-{tables}", 0) > 0
+        return self.setting(f"net.bridge.bridge-nf-call-{tables}", 1) > 0
 
     @property
     def default_ttl(self) -> int:

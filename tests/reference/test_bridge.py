@@ -204,7 +204,7 @@ def test_dnat_without_a_route():
     rules = dnat("10.8.0.1")
     frame = fr.ether(mac(CLIENT), GATEWAY, IPV4, udp(dst="10.9.9.9"))
     assert run(frame, rules, routes=()).reason == Reason.NO_ROUTE
-    off = {"net.bridge.bridge-nf-call-iptables": "1"}
+    off = {"net.bridge.bridge-nf-call-iptables": "1", "net.ipv4.ip_forward": "0"}
     assert run(frame, rules, sysctls=off).reason == Reason.FORWARDING_DISABLED
 
 
