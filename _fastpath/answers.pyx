@@ -37,7 +37,13 @@ from _fastpath.packet cimport (
     packet_t,
     store48,
 )
-from _fastpath.reason cimport NO_ROUTE, ROUTE_PROHIBIT, ROUTE_UNREACHABLE
+from _fastpath.reason cimport (
+    NETFILTER_REJECT,
+    NO_ROUTE,
+    ROUTE_PROHIBIT,
+    ROUTE_UNREACHABLE,
+    TARGET_UNMODELLED,
+)
 from _fastpath.neighbour cimport known_mac
 from _fastpath.source_address cimport (
     link_local_address,
@@ -49,6 +55,7 @@ from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY, CT_UNTRACKED, PENDING
 from _fastpath.trace cimport (
     EVENT_IP_ID,
     GENERATED_ARP_REPLY,
+    GENERATED_COPY,
     GENERATED_ICMP_REDIRECT,
     GENERATED_ICMP_UNREACHABLE,
     GENERATED_TCP_RESET,
@@ -292,20 +299,29 @@ cdef int not_routed(walk_t* walk, uint16_t reason) noexcept nogil:
     return drop(walk, reason)
 
 
-cdef bint reject(walk_t* walk, const target_t* target) noexcept nogil:
-    """ipt_REJECT.c, reject_tg: whether an answer was sent."""
+cdef int reject(walk_t* walk, const target_t* target) noexcept nogil:
+    """ipt_REJECT.c, reject_tg."""
+    cdef packet_t* packet = walk.packet
+    if target.a == REJECT_TCP_RESET:
+        if not reset_may_answer(packet, walk.hook) or address_kind(
+                walk.image, packet.node, packet.family, packet.dst, -1) in (
+                ROUTE_BROADCAST, ROUTE_MULTICAST):
+            return drop(walk, NETFILTER_REJECT)
+        if packet.generated == GENERATED_COPY and packet.bridge_port >= 0:
+            # It would take the copy's Ethernet header, which pskb_copy leaves as the memory was.
+            return drop(walk, TARGET_UNMODELLED)
+        return answered(walk, reset(walk), NETFILTER_REJECT)
+    if not packet_sums_up(packet, walk.image.nodes[packet.node].has_dccp != 0):
+        return drop(walk, NETFILTER_REJECT)     # nf_send_unreach: nothing about a damaged packet
+    return answered(walk, icmp_error(walk, GENERATED_ICMP_UNREACHABLE, <uint8_t>(target.b >> 8),
+                                     <uint8_t>target.b, 0), NETFILTER_REJECT)
+
+
+cdef bint reset(walk_t* walk) noexcept nogil:
+    """nf_send_reset: whether one was sent."""
     cdef packet_t* packet = walk.packet
     cdef packet_t* made
     cdef connection_t* connection
-    cdef uint8_t kind = GENERATED_ICMP_UNREACHABLE
-    if target.a != REJECT_TCP_RESET:
-        if not packet_sums_up(packet, walk.image.nodes[packet.node].has_dccp != 0):
-            return False            # nf_send_unreach: not about a packet that was damaged
-        return icmp_error(walk, kind, <uint8_t>(target.b >> 8), <uint8_t>target.b, 0)
-    if not reset_may_answer(packet) or address_kind(
-            walk.image, packet.node, packet.family, packet.dst, -1) in (
-            ROUTE_BROADCAST, ROUTE_MULTICAST):
-        return False
     made = spawn(walk)
     if made == NULL:
         return False

@@ -7,6 +7,7 @@ from _fastpath.address cimport addr_t
 from _fastpath.packet cimport (
     PROTO_DCCP,
     PROTO_GRE,
+    is_extension,
     load16,
     load32,
     load64,
@@ -86,8 +87,8 @@ cdef bint packet_tuple(const packet_t* packet, uint16_t node, bint has_dccp,
     tuple.proto = packet.proto
     tuple.family = packet.family
     tuple.sport = tuple.dport = 0
-    if packet.family == 6 and packet.proto == PROTO_NONE:
-        return False                    # ipv6_skip_exthdr
+    if packet.family == 6 and (packet.proto == PROTO_NONE or is_extension(packet.proto)):
+        return False                    # ipv6_skip_exthdr: nothing there, or cut short
     if packet.proto == PROTO_GRE:
         return gre_key(packet, packet.thoff, tuple)
     if packet.proto == PROTO_DCCP and not has_dccp:

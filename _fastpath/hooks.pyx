@@ -51,7 +51,7 @@ from _fastpath.state cimport (
     connection_t,
 )
 from _fastpath.trace cimport STEP_ROUTE, trace_step
-from _fastpath.walk cimport END, GO_ON, answered, drop
+from _fastpath.walk cimport END, GO_ON, drop
 
 
 cdef enum:
@@ -196,7 +196,6 @@ cdef int hooks(walk_t* walk, uint32_t hook) noexcept nogil:
                     return drop(walk, <uint16_t>reason)
             continue
         if outcome == WALK_REJECT:
-            return answered(walk, reject(
-                walk, &walk.image.targets[walk.image.rules[rule].target]), walk.reason)
+            return reject(walk, &walk.image.targets[walk.image.rules[rule].target])
         return drop(walk, walk.reason)
     return GO_ON

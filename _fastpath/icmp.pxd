@@ -20,7 +20,7 @@ cdef void redirect6_build(packet_t* packet, const packet_t* about, addr_t src, a
                           uint64_t mac) noexcept nogil
 
 # nf_reject_ipv4.c: may a reset answer this segment?
-cdef bint reset_may_answer(packet_t* packet) noexcept nogil
+cdef bint reset_may_answer(packet_t* packet, uint32_t hook) noexcept nogil
 cdef void reset_build(packet_t* packet, const packet_t* about, uint8_t ttl) noexcept nogil
 
 # An ARP reply to the request in `about`, from `mac`.  False if it is no request.

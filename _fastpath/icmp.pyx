@@ -4,6 +4,7 @@ from libc.string cimport memcpy, memset
 
 from _fastpath.address cimport addr_is_zero
 from _fastpath.checksum cimport checksum_add, checksum_finish, checksum_fold, checksum_pseudo
+from _fastpath.image cimport HOOK_INPUT
 from _fastpath.packet cimport (
     CHECKSUM_WRONG,
     ETHER_ARP,
@@ -25,6 +26,7 @@ from _fastpath.packet cimport (
     packet_checksum,
     packet_holds,
     packet_is_spoilt,
+    packet_is_verified,
     packet_parse,
     store16,
     store32,
@@ -175,12 +177,14 @@ cdef void redirect6_build(packet_t* packet, const packet_t* about, addr_t src, a
 # --------------------------------------------------------------------------- TCP resets
 
 
-cdef bint reset_may_answer(packet_t* packet) noexcept nogil:
+cdef bint reset_may_answer(packet_t* packet, uint32_t hook) noexcept nogil:
     # nf_reject_ipv4.c: not for fragments, not in answer to a reset, not for a wrong checksum.
     if packet.proto != PROTO_TCP or not packet.has_ports or packet.is_fragment:
         return False
-    if packet.tcp_flags & TCP_RST or packet_is_spoilt(packet):
+    if packet.tcp_flags & TCP_RST:
         return False
+    if packet_is_spoilt(packet) and (hook != HOOK_INPUT or not packet_is_verified(packet)):
+        return False                    # ip_forward forgets what conntrack found: skb_forward_csum
     if packet.family == 6 and (addr_is_zero(packet.src) or addr_is_zero(packet.dst)):
         return False                    # not unicast
     return packet_checksum(packet) != CHECKSUM_WRONG

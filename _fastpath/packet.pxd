@@ -144,6 +144,8 @@ cdef bint packet_sums_up(packet_t* packet, bint has_dccp) noexcept nogil
 # nf_ip_checksum sums the IP header with what it carries, taking it to be right: it is not while its
 # options are changed.
 cdef bint packet_is_spoilt(const packet_t* packet) noexcept nogil
+# conntrack had found its checksum right before that.
+cdef bint packet_is_verified(const packet_t* packet) noexcept nogil
 
 # skb_checksum_help: what the sender left to a device is done now.
 cdef void packet_finish_checksum(packet_t* packet) noexcept nogil

@@ -92,13 +92,17 @@ cdef bint packet_sums_up(packet_t* packet, bint has_dccp) noexcept nogil:
             packet.frame + packet.thoff + 6) == 0:
         return True
     if packet_is_spoilt(packet):
-        # csum_valid: conntrack looked before its options changed.
-        return (packet.checksum == CHECKSUM_RIGHT and packet.is_tracked
-                and packet.ctinfo != UNTRACKED)
+        return packet_is_verified(packet)
     if not packet.is_fragment and packet.has_ports and (
             packet.proto == PROTO_TCP or packet.proto == PROTO_UDP):
         return packet_checksum(packet) != CHECKSUM_WRONG
     return sum_is_right(packet)
+
+
+cdef bint packet_is_verified(const packet_t* packet) noexcept nogil:
+    """csum_valid: conntrack looked before its options changed."""
+    return (packet.checksum == CHECKSUM_RIGHT and packet.is_tracked
+            and packet.ctinfo != UNTRACKED)
 
 
 cdef bint packet_is_spoilt(const packet_t* packet) noexcept nogil:

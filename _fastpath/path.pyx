@@ -654,6 +654,8 @@ cdef void run_pending(walk_t* walk, int32_t held, uint32_t first) noexcept nogil
     """The packets made on the way, each to its end.  Their verdicts are nobody's."""
     cdef packet_t* made
     cdef uint32_t i = first
+    cdef uint8_t was_aside = walk.is_aside
+    walk.is_aside = 1
     while i < walk.pending_count:
         made = &walk.pending[i]
         walk.packet = made
@@ -671,6 +673,7 @@ cdef void run_pending(walk_t* walk, int32_t held, uint32_t first) noexcept nogil
         if made.connection != held:
             conntrack_drop(walk, made.connection)
         i += 1
+    walk.is_aside = was_aside
 
 
 cdef void walk_packet(walk_t* walk, int action) noexcept nogil:
@@ -679,6 +682,7 @@ cdef void walk_packet(walk_t* walk, int action) noexcept nogil:
     cdef uint16_t reason
     cdef int32_t place
     walk.pending_count = 0
+    walk.is_aside = 0
     walk.reason = 0
     run(walk, action)
     verdict, reason, place = walk.verdict, walk.reason, walk.place

@@ -362,6 +362,7 @@ cdef struct walk_t:
     packet_t* copied
     packet_t* copied_told
     uint8_t is_copying      # this is the walk of such a copy
+    uint8_t is_aside        # this is the walk of a packet made on the way of another
     uint8_t was_cut         # which left in fragments
     # where the walk ended
     int32_t place

@@ -147,15 +147,16 @@ cdef uint32_t path_mtu(const walk_t* walk) noexcept nogil:
     """The smaller of the route's MTU and of the way back: tcpmss_reverse_mtu."""
     cdef const packet_t* packet = walk.packet
     cdef flowi_t flow = flowi_to(walk.image, packet.node, packet.family, packet.src)
-    cdef int32_t back = fib_lookup(walk.image, &flow)
+    cdef int32_t back = fib_lookup(walk.image, &flow), leaves_by
     cdef const device_t* dev = &walk.image.devices[packet.out_device]
     cdef uint32_t mtu = dev.mtu6 if packet.family == 6 else dev.mtu
     if packet.route >= 0 and packet.out_device == output_device(
             walk.image, packet.node, packet.route):
         mtu = route_mtu(walk.image, &walk.image.routes[packet.route], packet.out_device)
-    if back >= 0 and walk.image.routes[back].device >= 0:
-        mtu = min(mtu, route_mtu(
-            walk.image, &walk.image.routes[back], walk.image.routes[back].device))
+    if back >= 0:
+        leaves_by = output_device(walk.image, packet.node, back)
+        if leaves_by >= 0:
+            mtu = min(mtu, route_mtu(walk.image, &walk.image.routes[back], leaves_by))
     return mtu
 
 

@@ -29,7 +29,8 @@ cpdef enum StepKind:
     STEP_FRAGMENT = 18      # per node: the packet is cut into fragments; each goes on by itself
     STEP_HOTDROP = 19       # per rule: a match of it drops the packet, which is malformed
     STEP_RESUME = 20        # per node: back to the packet of which a copy was sent
-    STEP_KINDS = 21
+    STEP_UNKNOWN = 21       # per node x REASONS: what becomes of a packet made on the way
+    STEP_KINDS = 22
 
 cpdef enum Generated:
     GENERATED_ICMP_UNREACHABLE = 0      # ICMP 3 / ICMPv6 1
@@ -62,6 +63,7 @@ cpdef enum EventKind:
 
 cpdef enum:
     STEPS_MAX = 1024        # steps of one trace
+    REASONS = 256           # Reason is below
     TAPS_RESERVE = 1024     # output frames that must fit before a packet is begun
     OUTPUT_RESERVE = 4194304    # bytes of them; a flood past either is cut short
 

@@ -6,13 +6,24 @@ from libc.string cimport memcpy
 from _fastpath.conntrack cimport conntrack_drop
 from _fastpath.packet cimport ether_dst, ether_src, packet_scrub, packet_t, store48
 from _fastpath.reason cimport DROPPED, REJECTED, UNKNOWN
-from _fastpath.trace cimport EVENT_ETHER_DST, EVENT_ETHER_SRC, STEPS_MAX, tap_t, trace_value
+from _fastpath.trace cimport (
+    EVENT_ETHER_DST,
+    EVENT_ETHER_SRC,
+    REASONS,
+    STEP_UNKNOWN,
+    STEPS_MAX,
+    tap_t,
+    trace_step,
+    trace_value,
+)
 
 
 cdef int end(walk_t* walk, uint8_t verdict, uint16_t reason, int32_t place) noexcept nogil:
     walk.verdict = verdict
     walk.reason = reason
     walk.place = place
+    if verdict == UNKNOWN and (walk.is_aside or walk.is_copying):
+        trace_step(walk.trace, STEP_UNKNOWN, <uint32_t>walk.packet.node * REASONS + reason)
     return END
 
 

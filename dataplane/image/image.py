@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from _fastpath.image import DeviceKind
 from _fastpath.state import CtInfo
-from _fastpath.trace import Generated, StepKind
+from _fastpath.trace import REASONS, Generated, StepKind
 from dataplane.errors import TableError
 from dataplane.image import dtypes, encode, link_layer
 from dataplane.image.classifier import Chain, classifier_arrays
@@ -114,6 +114,9 @@ def _step(names: Names, kind: int, index: int) -> Step:
             return Step(kind, names.nodes[node], number=info)
         case StepKind.STEP_NAT:
             return Step(kind, names.nodes[index // 2], number=index % 2)
+        case StepKind.STEP_UNKNOWN:
+            node, reason = divmod(index, REASONS)
+            return Step(kind, names.nodes[node], number=reason)
         case StepKind.STEP_GENERATE:
             node, generated = divmod(index, Generated.GENERATED_KINDS)
             return Step(kind, names.nodes[node], number=generated)
@@ -444,6 +447,7 @@ def _step_bases(names: Names) -> Array:
         StepKind.STEP_NEIGHBOUR: len(names.neighbours),
         StepKind.STEP_FDB: len(names.fdb),
         StepKind.STEP_GENERATE: nodes * Generated.GENERATED_KINDS,
+        StepKind.STEP_UNKNOWN: nodes * REASONS,
     }
     starts = [0]
     for kind in range(StepKind.STEP_KINDS - 1):

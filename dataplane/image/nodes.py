@@ -36,6 +36,9 @@ TRACKING_TARGETS = {
     "SYNPROXY",
 }  # fmt: skip
 
+# These put fragments together without tracking: nf_defrag_ipv4_enable, nf_defrag_ipv6_enable.
+GATHERING = {"socket", "TPROXY"}
+
 HookRow = tuple[int, int, int, int, int, int]  # HOOK
 
 TIMEOUTS = {
@@ -165,8 +168,11 @@ def hook_rows(rules: RuleTables, node: str, family: int, ruleset: Ruleset) -> li
             chain = rules.base_chains.get((node, family, "nat", name))
             entry, underflow = chain or (NO_CHAIN, NO_CHAIN)
             entries.append((NAT_PRIORITIES[name], entry, underflow, int(HookKind.ENTRY_NAT), 2, 0))
-        if tracks_connections(ruleset):
+        is_tracked = tracks_connections(ruleset)
+        if is_tracked:
             entries += _conntrack_entries(name)
+        if name in ("PREROUTING", "OUTPUT") and (is_tracked or gathers_fragments(ruleset)):
+            entries.append((DEFRAG_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_DEFRAG), 0, 0))
         rows[hook] = sorted(entries)
     return rows
 
@@ -191,7 +197,6 @@ def _table_entries(
 
 def _conntrack_entries(hook: str) -> Iterator[HookRow]:
     if hook in ("PREROUTING", "OUTPUT"):
-        yield (DEFRAG_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_DEFRAG), 0, 0)
         yield (CONNTRACK_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_CONNTRACK), 0, 0)
     if hook in ("INPUT", "POSTROUTING"):
         yield (CONFIRM_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_CONFIRM), 0, 0)
@@ -206,6 +211,17 @@ def tracks_connections(ruleset: Ruleset) -> bool:
                 if any(match.name in TRACKING_MATCHES for match in rule.matches):
                     return True
     return False
+
+
+def gathers_fragments(ruleset: Ruleset) -> bool:
+    return any(
+        part.name in GATHERING
+        for table in ruleset.tables.values()
+        for chain in table.chains.values()
+        for rule in chain.rules
+        for part in (*rule.matches, rule.target)
+        if part is not None
+    )
 
 
 def _is_tracking(target: Target) -> bool:

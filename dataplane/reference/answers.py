@@ -24,7 +24,7 @@ from dataplane.reference.source_address import (
     select_address6,
     source_address,
 )
-from dataplane.reference.steps import Ended
+from dataplane.reference.steps import Ended, unknown
 from dataplane.reference.topology import Device
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ class Made(NamedTuple):
     arrival: Arrival | None = None  # it has left already, and arrives there
 
 
-def reject(path: Path, node: Node, packet: Packet, reject_with: str) -> Ended:
+def reject(path: Path, node: Node, packet: Packet, hook: str, reject_with: str) -> Ended:
     """The REJECT target."""
     if reject_with == "tcp-reset":
-        return _ended(_reset(path, node, packet), Reason.NETFILTER_REJECT)
+        return _ended(_reset(path, node, packet, hook), Reason.NETFILTER_REJECT)
     if not icmp.is_checksum_right(packet, node.tracks_dccp):
         return _ended(False, Reason.NETFILTER_REJECT)
     what = dict.fromkeys((4, 6), icmp.REJECTS[reject_with])
@@ -58,12 +58,15 @@ def _ended(is_told: bool, reason: int) -> Ended:
     return Ended(Verdict.REJECTED if is_told else Verdict.DROPPED, reason)
 
 
-def _reset(path: Path, node: Node, packet: Packet) -> bool:
+def _reset(path: Path, node: Node, packet: Packet, hook: str) -> bool:
     """nf_send_reset.  A frame that came by a bridge port is answered there, past all hooks,
     as if its own destination answered."""
     kind = forwarding.address_type(node, packet.dst)
-    if not icmp.may_reset(packet) or kind in ("broadcast", "multicast"):
+    if not icmp.may_reset(packet, hook) or kind in ("broadcast", "multicast"):
         return False
+    if packet.is_copy and packet.bridge_port is not None:
+        # It would take the copy's Ethernet header, which pskb_copy leaves as the memory was.
+        raise unknown(Reason.TARGET_UNMODELLED)
     made, out = icmp.reset(packet, node.default_ttl), None
     conntrack.attach(made, packet)
     if packet.connection is not None:
@@ -181,7 +184,7 @@ def _made_error(
 ) -> Packet | None:
     if packet.family == 6:
         return icmp.error(packet, what, src, node.default_ttl, 0)
-    out = node.loopback if forwarding.kind_of(back) == "local" else back.dev or ""
+    out = forwarding.output_device(node, back) or ""
     room = icmp.room4(forwarding.mtu_of(node, back, out), len(echoed.data))
     if room <= 20:
         return None

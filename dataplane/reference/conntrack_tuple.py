@@ -6,6 +6,7 @@ from dataplane.node.state import Address
 from dataplane.reference.packet import (
     DCCP,
     ETHER_SIZE,
+    EXTENSIONS,
     GRE,
     ICMP,
     ICMPV6,
@@ -48,7 +49,7 @@ class Tuple(NamedTuple):
 def tuple_of(packet: Packet, tracks_dccp: bool) -> Tuple | None:
     """The packet's own tuple, in zone 0; None if too little of its transport header is there, or
     there is none (ipv6_skip_exthdr)."""
-    if packet.family == 6 and packet.protocol == NO_NEXT:
+    if packet.family == 6 and packet.protocol in (NO_NEXT, *EXTENSIONS):  # that is cut short
         return None
     if packet.protocol == GRE:
         return _gre_tuple(packet)

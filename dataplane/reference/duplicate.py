@@ -6,7 +6,6 @@ copied again; where it arrives, that happens when the packet has ended.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from _fastpath.reason import Reason
@@ -44,8 +43,10 @@ def duplicate(
     kept, made, waiting = (path.packet, path.node, path.rerouted), path.made, len(path.pending)
     path.is_copying = True
     arrival = None
-    with suppress(Ended):  # its end is nobody's
+    try:
         arrival = path.local_out(node, _copy(packet, hook, gateway), flow, route)
+    except Ended as end:  # which is nobody's
+        path.tell_unknown(end)
     while len(path.pending) > waiting:  # what its source is told
         path.follow(lambda: path.begin_made(waiting))
     path.made = made

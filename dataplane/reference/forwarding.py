@@ -183,6 +183,14 @@ def route_output(node: Node, choices: Choices, flow: Flow, packet: Packet | None
     return check_route(_choose(node, choices, flow, packet, check_route(lookup(node, flow))))
 
 
+def output_device(node: Node, route: Route) -> str | None:
+    """The loopback for what is the node's own."""
+    is_looped_anycast = (  # ip6_rt_get_dev_rcu: of IPv6, the kernel's own
+        route.type == "anycast" and route.dst.version == 6 and route.protocol == "kernel"
+    )
+    return node.loopback if route.type == "local" or is_looped_anycast else route.dev
+
+
 def mtu_of(node: Node, route: Route, device: str) -> int:
     """ip_dst_mtu_maybe_forward, ip6_mtu: the route's own, or that of its device.  What routers
     told of the path is not known here."""

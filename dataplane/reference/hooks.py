@@ -23,7 +23,8 @@ def run(place: Place, packet: Packet, route_again: Callable[[], None]) -> None:
     """
     rules = netfilter.ruleset(place.node.state, place.family)
     is_tracked = place.node.is_tracked[place.family]
-    if is_tracked and place.hook in ("PREROUTING", "OUTPUT"):
+    gathers = place.node.gathers_fragments[place.family]
+    if gathers and place.hook in ("PREROUTING", "OUTPUT"):
         fragments.gather(
             place.node, packet, _fragment_user(place, packet), place.in_device, place.now_ns,
             place.trace,

@@ -205,13 +205,15 @@ def error(
     return _wrap(header + body, IPV4)
 
 
-def may_reset(packet: Packet) -> bool:
+def may_reset(packet: Packet, hook: str) -> bool:
     header = tcp_header(packet) if packet.protocol == TCP and packet.is_first else None
     if header is None or header.flags & RST or (packet.is_fragment and packet.family == 6):
         return False
     if packet.family == 6 and (packet.src.is_unspecified or packet.dst.is_unspecified):
         return False  # not unicast
-    return not packet.is_checksum_wrong() and not spoils_sums(packet)
+    if spoils_sums(packet) and (hook != "INPUT" or not packet.is_verified):
+        return False  # ip_forward forgets what conntrack found: skb_forward_csum
+    return not packet.is_checksum_wrong()
 
 
 def reset(about: Packet, ttl: int) -> Packet:

@@ -12,7 +12,12 @@ from dataplane.reference.fragment_queues import Waiting
 from dataplane.reference.icmp_rate import Rates
 from dataplane.reference.memory import CountedList, HashlimitTable, RecentTable
 from dataplane.reference.set_table import Sets
-from dataplane.reference.tracking import tracks_connections, tracks_dccp, uses_match
+from dataplane.reference.tracking import (
+    gathers_fragments,
+    tracks_connections,
+    tracks_dccp,
+    uses_match,
+)
 
 DEFAULT_RULES = (
     RoutingRule(0, "local"),
@@ -52,6 +57,10 @@ class Node:
         self.is_tracked = {
             4: tracks_connections(state.iptables),
             6: tracks_connections(state.ip6tables),
+        }
+        self.gathers_fragments = {
+            4: gathers_fragments(state.iptables),
+            6: gathers_fragments(state.ip6tables),
         }
         self.accounts = self.setting("net.netfilter.nf_conntrack_acct", 0) > 0 or any(
             uses_match(rules, "connbytes") for rules in (state.iptables, state.ip6tables)

@@ -93,6 +93,7 @@ class Path:
         self.rerouted: Route | None = None  # what OUTPUT made of a packet's route
         self.open_cuts = 0  # packets of which fragments have not been sent yet
         self.is_copying = False  # a copy is on its way out, of which no copies are sent
+        self.is_aside = False  # the packet was made on the way of another
         self.made = 0  # packets made on this packet's way
         self.node = node  # where the packet is
         self.packet = Packet(b"")
@@ -104,6 +105,7 @@ class Path:
         way follow it in the same trace."""
         end = self.follow(start)
         node, packet = self.node, self.packet
+        self.is_aside = True
         while self.pending:
             self.follow(self.begin_made)
         if len(self.trace.steps) > STEPS_MAX:
@@ -127,8 +129,16 @@ class Path:
                 arrival = self.receive(arrival)
             raise unknown(Reason.TRACE_FULL)
         except Ended as end:
+            self.tell_unknown(end)
             conntrack.abandon(self.nodes[self.node], self.packet)
             return end
+
+    def tell_unknown(self, end: Ended) -> None:
+        """Of a packet made on the way nothing else says that its own is not known."""
+        is_side = self.is_aside or self.is_copying
+        if end.verdict == Verdict.UNKNOWN and is_side and not end.is_told:
+            end.is_told = True
+            self.trace.step(StepKind.STEP_UNKNOWN, self.node, number=end.reason)
 
     def follow_copy(self, device: Device, packet: Packet) -> Ended:
         """One copy of a flooded frame, to its end."""
@@ -365,12 +375,8 @@ class Path:
         return answers.error(self, node, packet, icmp.too_big(mtu), reason)
 
     def _out_device(self, node: str, route: Route) -> Device:
-        is_looped_anycast = (  # ip6_rt_get_dev_rcu: of IPv6, the kernel's own
-            route.type == "anycast" and route.dst.version == 6 and route.protocol == "kernel"
-        )
-        if route.type == "local" or is_looped_anycast:
-            return self.topology.loopback(node)
-        device = self.topology.devices.get((node, route.dev or ""))
+        name = forwarding.output_device(self.nodes[node], route)
+        device = self.topology.devices.get((node, name or ""))
         if device is None:
             raise unknown(Reason.ROUTE_UNMODELLED)
         return device
@@ -563,7 +569,7 @@ class Path:
         try:
             hooks.run(place, packet, lambda: self.route_again(node, packet))
         except netfilter.Rejected as rejected:
-            raise answers.reject(self, node, packet, rejected.reject_with) from None
+            raise answers.reject(self, node, packet, name, rejected.reject_with) from None
 
 
 def _next_hop(packet: Packet, route: Route | None) -> Address | None:

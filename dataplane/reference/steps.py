@@ -26,6 +26,7 @@ class Step(NamedTuple):
     NEIGHBOUR                       node, family, name = "10.244.2.0 dev flannel.1 lladdr aa:…"
     FDB                             node, name = "aa:… dev flannel.1 dst 192.0.2.1"
     GENERATE                        node, number = Generated
+    UNKNOWN                         node, number = Reason, of a packet made on the way
     """
 
     kind: int
@@ -69,6 +70,7 @@ class Ended(Exception):  # noqa: N818  not an error
         self.verdict = int(verdict)
         self.reason = int(reason)
         self.device = device
+        self.is_told = False  # in the trace: an end of a fragment may be that of its packet
 
 
 def dropped(reason: int) -> Ended:

@@ -7,7 +7,7 @@ from _fastpath.trace import EventKind
 from dataplane.node.iptables import Option
 from dataplane.reference.checksum import replaced
 from dataplane.reference.fib_rules import Flow, lookup
-from dataplane.reference.forwarding import device_mtu, mtu_of
+from dataplane.reference.forwarding import device_mtu, mtu_of, output_device
 from dataplane.reference.packet import TCP, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.steps import dropped, unknown
@@ -135,8 +135,9 @@ def _wanted_mss(place: Place, options: Options, packet: Packet) -> int:
         raise unknown(Reason.TARGET_UNMODELLED)
     back = lookup(place.node, Flow(packet.src))
     mtu = place.mtu or device_mtu(place.node, place.out_device, packet.family)
-    if back is not None and back.dev is not None:
-        mtu = min(mtu, mtu_of(place.node, back, back.dev))
+    leaves_by = output_device(place.node, back) if back is not None else None
+    if back is not None and leaves_by is not None:
+        mtu = min(mtu, mtu_of(place.node, back, leaves_by))
     if mtu <= HEADERS[packet.family]:
         raise dropped(Reason.NETFILTER_DROP)
     return mtu - HEADERS[packet.family]

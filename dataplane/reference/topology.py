@@ -69,10 +69,6 @@ class Topology:
     def device(self, node: str, name: str) -> Device:
         return self.devices[node, name]
 
-    def loopback(self, node: str) -> Device:
-        own = (device for device in self.devices.values() if device.node == node)
-        return next(device for device in own if device.kind == Kind.LOOPBACK)
-
     def ports(self, bridge: Device) -> list[Device]:
         """In the order of the listing."""
         return [

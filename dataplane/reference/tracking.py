@@ -27,6 +27,10 @@ TRACKING_TARGETS = frozenset(
 )
 
 
+# These only need whole packets (nf_defrag_ipv4_enable, nf_defrag_ipv6_enable).
+GATHERING_MATCHES, GATHERING_TARGETS = frozenset(["socket"]), frozenset(["TPROXY"])
+
+
 def tracks_connections(rules: Ruleset) -> bool:
     return any(
         _needs_conntrack(rule)
@@ -43,6 +47,23 @@ def _needs_conntrack(rule: Rule) -> bool:
     if target is None or target.name not in TRACKING_TARGETS:
         return False
     return {option.name for option in target.options} != {"--notrack"}
+
+
+def gathers_fragments(rules: Ruleset) -> bool:
+    return (
+        tracks_connections(rules)
+        or any(uses_match(rules, name) for name in GATHERING_MATCHES)
+        or any(uses_target(rules, name) for name in GATHERING_TARGETS)
+    )
+
+
+def uses_target(rules: Ruleset, name: str) -> bool:
+    return any(
+        rule.target is not None and rule.target.name == name
+        for table in rules.tables.values()
+        for chain in table.chains.values()
+        for rule in chain.rules
+    )
 
 
 def uses_match(rules: Ruleset, name: str) -> bool:

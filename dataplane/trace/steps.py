@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from dataplane.reference.steps import Generated, Step, StepKind, without_copies
+from dataplane.reference.steps import Generated, Reason, Step, StepKind, without_copies
+from dataplane.trace.reasons import REASONS
 from dataplane.trace.vocabulary import CTINFOS, FROM_RESPONDER, GENERATED
 
 TITLES = {
@@ -23,6 +24,7 @@ TITLES = {
     StepKind.STEP_REASSEMBLE: "reassemble",
     StepKind.STEP_FRAGMENT: "fragment",
     StepKind.STEP_RESUME: "resume",
+    StepKind.STEP_UNKNOWN: "unknown",
 }
 
 _WORDS: dict[StepKind, Callable[[Step], str]] = {
@@ -31,6 +33,7 @@ _WORDS: dict[StepKind, Callable[[Step], str]] = {
     StepKind.STEP_REASSEMBLE: lambda step: "the packet is whole",
     StepKind.STEP_FRAGMENT: lambda step: "each goes on by itself",
     StepKind.STEP_RESUME: lambda step: "the packet itself goes on",
+    StepKind.STEP_UNKNOWN: lambda step: REASONS[Reason(step.number)].sentence,
     StepKind.STEP_CONNTRACK: lambda step: CTINFOS[step.number],
     StepKind.STEP_NAT: lambda step: "destination" if step.number else "source",
     StepKind.STEP_BRIDGE_PORT: lambda step: f"port {step.name}",

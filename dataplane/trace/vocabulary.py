@@ -27,6 +27,7 @@ KINDS = {
     StepKind.STEP_FRAGMENT: "fragment",
     StepKind.STEP_HOTDROP: "hotdrop",
     StepKind.STEP_RESUME: "resume",
+    StepKind.STEP_UNKNOWN: "unknown",
 }
 
 # By ctinfo; the names of `-m conntrack --ctstate`, with the direction where there are two.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from _fastpath.state import CtInfo
-from _fastpath.trace import Generated, StepKind
+from _fastpath.trace import REASONS, Generated, StepKind
 from dataplane.image.image import NO_DEVICE, assemble
 from dataplane.node.state import NodeState
 from tests.image.dumps import dumped
@@ -30,6 +30,7 @@ SIZES = dict.fromkeys(range(StepKind.STEP_KINDS), DEVICES) | {
     StepKind.STEP_NEIGHBOUR: len(NAMES.neighbours),
     StepKind.STEP_FDB: len(NAMES.fdb),
     StepKind.STEP_GENERATE: NODES * Generated.GENERATED_KINDS,
+    StepKind.STEP_UNKNOWN: NODES * REASONS,
 }
 STEPS = sum(SIZES.values())
 

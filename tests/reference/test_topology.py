@@ -90,7 +90,7 @@ def test_wires_join_by_any_common_subnet():
 
 
 def test_every_node_has_a_loopback():
-    assert Topology({"n": NodeState("n")}).loopback("n").name == "lo"
+    assert Topology({"n": NodeState("n")}).device("n", "lo").kind == Kind.LOOPBACK
 
 
 def test_local_addresses_of_a_bridge():

@@ -54,7 +54,7 @@ class Ours:
     def is_unknown(self, record: Record) -> bool:
         """The packet's way is not known, or that of one made on its way; or not by which rule."""
         return record.verdict == Verdict.UNKNOWN or any(
-            step.kind == StepKind.STEP_UNDECIDED
+            step.kind in (StepKind.STEP_UNDECIDED, StepKind.STEP_UNKNOWN)
             or (step.kind == StepKind.STEP_RULE and step[1:6] in self.unmodelled_rules)
             for step in record.steps
         )
