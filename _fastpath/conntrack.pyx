@@ -208,11 +208,11 @@ cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil:
         outcome = CONNTRACK_FULL        # init_conntrack comes before the trackers' checks
     elif refused(packet):
         pass
-    elif is_neighbour_discovery(packet):
-        packet.ctinfo = CT_UNTRACKED
     elif (here.conntrack_checksum and hook == HOOK_PREROUTING and is_verified(packet.proto)
             and is_broken(packet)):
         pass
+    elif is_neighbour_discovery(packet):        # nf_conntrack_icmpv6_error: if it is whole
+        packet.ctinfo = CT_UNTRACKED
     elif is_icmp_error(packet):
         relate(walk, node, &zones[0])
     else:

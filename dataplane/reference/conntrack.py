@@ -39,10 +39,10 @@ def track(node: Node, packet: Packet, now_ns: int, arrives: bool) -> CtInfo | No
     if not packet.is_icmp and node.conntrack.find_in_zones(own, zones, now_ns) is None:
         _make_room(node, now_ns)  # init_conntrack comes before the trackers' checks
     packet.is_verified = arrives and _is_verified(node, packet)
-    if conntrack_icmp.is_untracked(packet):
-        packet.ctinfo = CtInfo.UNTRACKED
-    elif arrives and _is_broken(node, packet):
+    if arrives and _is_broken(node, packet):
         pass
+    elif conntrack_icmp.is_untracked(packet):  # nf_conntrack_icmpv6_error: if it is whole
+        packet.ctinfo = CtInfo.UNTRACKED
     elif conntrack_icmp.is_error(packet):
         conntrack_icmp.relate(node, packet, zones, now_ns)
     else:

@@ -227,10 +227,28 @@ def entries(record: Record, flavour: str) -> list[Entry]:
     return [step for step in steps if step not in BEGINNINGS]
 
 
+def in_our_order(theirs: list[Entry], case: Case, ours: Ours) -> list[Entry]:
+    """nftables tells packets apart by an address and a time, which a reassembled packet, a copy of
+    it and the fragments that are cut of that share: of those it tells what, but not in which
+    order."""
+    at, found = 0, []
+    for index in range(ours.cut):
+        record = ours.records[index]
+        mine = entries(record, case.flavour)
+        told = theirs[at : at + len(mine)]
+        kinds = {step.kind for step in record.steps}
+        is_mixed = case.flavour == "nft" and kinds >= {
+            StepKind.STEP_REASSEMBLE, StepKind.STEP_RESUME, StepKind.STEP_FRAGMENT,
+        }  # fmt: skip
+        found += mine if is_mixed and sorted(told) == sorted(mine) else told
+        at += len(mine)
+    return found + theirs[at:]
+
+
 def trace_differing(
     case: Case, state: NodeState, trace: list[Entry], ours: Ours
 ) -> list[Difference]:
-    theirs = [entry for entry in trace if entry not in BEGINNINGS]
+    theirs = in_our_order([entry for entry in trace if entry not in BEGINNINGS], case, ours)
     mine = [
         (index, entry)
         for index in range(ours.cut)
