@@ -37,8 +37,6 @@ cdef bint uses_device(const image_t* image, int32_t route, int32_t device) noexc
 # itself (__mkroute_input).
 cdef bint goes_back(const image_t* image, const packet_t* packet, int32_t device,
                     int32_t route) noexcept nogil
-# The only destinations for which source 0.0.0.0 is right.
-cdef bint is_to_everybody(const packet_t* packet) noexcept nogil
 
 # Order of (device, family, address) keys: -1, 0, 1.
 cdef int compare_key(int32_t device, uint8_t family, addr_t address, int32_t other_device,

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t
 
 from _fastpath.fib_rules cimport fib_lookup_by, flowi_input
-from _fastpath.forwarding cimport is_to_everybody, reverse_flow, uses_device
+from _fastpath.forwarding cimport reverse_flow, uses_device
 from _fastpath.image cimport (
     DEVICE_LOOPBACK,
     ROUTE_BROADCAST,
@@ -63,7 +63,7 @@ cdef uint32_t input_realms(const image_t* image, const packet_t* packet, int32_t
     cdef uint8_t kind
     if packet.family != 4 or not image.nodes[dev.node].has_realms:
         return 0
-    if is_to_everybody(packet):
+    if route < 0:       # to a group or to everybody
         return 0 if packet.src.lo >> 24 == 0 else source_realms(image, packet, device, -1, True)
     kind = image.routes[route].kind
     if kind == ROUTE_LOCAL or (kind == ROUTE_BROADCAST and not dev.bc_forwarding):
