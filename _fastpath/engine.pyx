@@ -7,6 +7,7 @@ compared each layout with its struct.  Methods that walk packets release the GIL
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
+from _fastpath.address cimport addr_t
 from _fastpath.image cimport (
     address_t,
     classifier_t,
@@ -163,6 +164,7 @@ cdef class Engine:
         cdef const node_t[::1] nodes = arrays["nodes"]
         cdef const hook_t[::1] hooks = arrays["hooks"]
         cdef const rule_t[::1] rules = arrays["rules"]
+        cdef const addr_t[::1] masks = arrays["masks"]
         cdef const match_t[::1] matches = arrays["matches"]
         cdef const target_t[::1] targets = arrays["targets"]
         cdef const interface_t[::1] interfaces = arrays["interfaces"]
@@ -179,6 +181,7 @@ cdef class Engine:
         self.image.nodes = &nodes[0]
         self.image.hooks = &hooks[0]
         self.image.rules = &rules[0]
+        self.image.masks = &masks[0]
         self.image.matches = &matches[0]
         self.image.targets = &targets[0]
         self.image.interfaces = &interfaces[0]

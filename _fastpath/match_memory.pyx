@@ -56,10 +56,10 @@ cdef void flow_draw(const walk_t* walk, draw_t* draw, uint64_t extra) noexcept n
         draw.dport = packet.dport
 
 
-cdef int random_match(walk_t* walk, const match_t* match, const rule_t* rule) noexcept nogil:
+cdef int random_match(walk_t* walk, const match_t* match) noexcept nogil:
     cdef draw_t draw
     cdef uint32_t drawn, fed = 0
-    flow_draw(walk, &draw, rule.identity)
+    flow_draw(walk, &draw, <uint64_t>match.c << 32 | match.b)
     drawn = <uint32_t>(choice_key(walk.image.seed, &draw) >> 33)
     if choice_fed(walk.state, &draw, True, &fed):
         # The value fed in says what the match answered, `!` and all.
@@ -133,11 +133,11 @@ cdef bint is_kept_out(walk_t* walk, const match_t* match) noexcept nogil:
     return match.kind == MATCH_STATISTIC_RANDOM     # a value fed in would be used up
 
 
-cdef int memory_match(walk_t* walk, const match_t* match, const rule_t* rule) noexcept nogil:
+cdef int memory_match(walk_t* walk, const match_t* match) noexcept nogil:
     if remembers(match) and walk.state.memory[match.c].is_uncertain:
         return UNDECIDED
     if match.kind == MATCH_STATISTIC_RANDOM:
-        return random_match(walk, match, rule)
+        return random_match(walk, match)
     if match.kind == MATCH_STATISTIC_NTH:
         return nth_match(walk, match)
     if match.kind == MATCH_LIMIT:

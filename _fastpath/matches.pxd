@@ -1,7 +1,7 @@
 # Does one match of a rule hold?
 from libc.stdint cimport int32_t
 
-from _fastpath.image cimport match_t, rule_t
+from _fastpath.image cimport match_t
 from _fastpath.state cimport walk_t
 
 cpdef enum Matched:
@@ -12,4 +12,4 @@ cpdef enum Matched:
     UNDECIDED_DROP = 4  # of a rule: it does not match, or the packet is dropped where it stands
     COUNTED_DROP = 5    # it holds, and once the rule is done with the packet is dropped
 
-cdef int one_match(walk_t* walk, const match_t* match, const rule_t* rule) noexcept nogil
+cdef int one_match(walk_t* walk, const match_t* match) noexcept nogil

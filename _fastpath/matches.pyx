@@ -30,7 +30,7 @@ from _fastpath.match_place cimport place_match
 from _fastpath.sets cimport set_match
 
 
-cdef int one_match(walk_t* walk, const match_t* match, const rule_t* rule) noexcept nogil:
+cdef int one_match(walk_t* walk, const match_t* match) noexcept nogil:
     if match.kind == MATCH_UNKNOWN:
         return UNDECIDED
     if match.kind < MATCH_HEADER_FIRST:
@@ -46,5 +46,5 @@ cdef int one_match(walk_t* walk, const match_t* match, const rule_t* rule) noexc
     if match.kind < MATCH_MEMORY_FIRST:
         return conntrack_match(walk, match)
     if match.kind < MATCH_SET_FIRST:
-        return memory_match(walk, match, rule)
+        return memory_match(walk, match)
     return set_match(walk, match)

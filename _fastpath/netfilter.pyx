@@ -8,7 +8,7 @@ target runs.
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from _fastpath.address cimport addr_in
+from _fastpath.address cimport addr_in, addr_t
 from _fastpath.classifier cimport next_candidate
 from _fastpath.image cimport (
     DROPS_CUT_HEADERS,
@@ -53,10 +53,11 @@ cdef bint interface_matches(const walk_t* walk, int32_t pattern, int32_t device)
 cdef int header_matches(const walk_t* walk, const rule_t* rule) noexcept nogil:
     """ip_packet_match"""
     cdef const packet_t* packet = walk.packet
+    cdef const addr_t* masks = walk.image.masks
     cdef uint8_t invert = rule.invert
-    if addr_in(packet.src, rule.src, rule.src_mask) == ((invert & INVERT_SRC) != 0):
+    if addr_in(packet.src, rule.src, masks[rule.src_mask]) == ((invert & INVERT_SRC) != 0):
         return NO
-    if addr_in(packet.dst, rule.dst, rule.dst_mask) == ((invert & INVERT_DST) != 0):
+    if addr_in(packet.dst, rule.dst, masks[rule.dst_mask]) == ((invert & INVERT_DST) != 0):
         return NO
     if rule.in_interface >= 0 and interface_matches(
             walk, rule.in_interface, packet.in_device) == ((invert & INVERT_IN) != 0):
@@ -91,7 +92,7 @@ cdef int rule_matches(walk_t* walk, const rule_t* rule, bint is_asked) noexcept 
         if not (is_asked and is_decided) and is_kept_out(walk, match):
             outcome = UNDECIDED
         else:
-            outcome = one_match(walk, match, rule)
+            outcome = one_match(walk, match)
         if outcome == HOTDROP or (outcome == NO and is_dropped):
             return HOTDROP if is_decided or is_certain else UNDECIDED_DROP
         if outcome == NO:

@@ -46,9 +46,9 @@ cdef bint follow(const rule_t* rules, const hook_t* hook, way_t* way) noexcept n
     elif rule.kind == TARGET_JUMP:
         way.callers[way.depth] = way.at + 1
         way.depth += 1
-        way.at = rule.jump
+        way.at = rule.target
     elif rule.kind == TARGET_GOTO:      # leaves no way back to this chain
-        way.at = rule.jump
+        way.at = rule.target
     elif rule.kind == TARGET_RETURN:
         if way.depth == 0:
             way.at = hook.underflow

@@ -36,12 +36,16 @@ class _Built(NamedTuple):
     rules: list[Array]
 
 
-def classifier_arrays(rules: Array, matches: Array, chains: list[Chain]) -> dict[str, Array]:
+def classifier_arrays(
+    rules: Array, masks: Array, matches: Array, chains: list[Chain]
+) -> dict[str, Array]:
     """By the names of image_t's members."""
     built = _Built([], [], [], [], [])
     of_rule = np.zeros(len(rules), np.uint32)
     for chain in chains:
-        if chain.end - chain.start >= RULES_MIN and _add_chain(built, rules, matches, chain):
+        if chain.end - chain.start < RULES_MIN:
+            continue
+        if _add_chain(built, rules, masks, matches, chain):
             of_rule[chain.start : chain.end] = len(built.classifiers)
     return {
         "rule_classifiers": of_rule,
@@ -69,9 +73,9 @@ def _mask(length: int, family: int) -> tuple[int, int]:
     return mask >> 64, mask & 0xFFFFFFFFFFFFFFFF
 
 
-def _lengths(rules: Array, side: str, inverted: int, family: int) -> Array:
+def _lengths(rules: Array, masks: Array, side: str, inverted: int, family: int) -> Array:
     """Prefix lengths, shortened; 0 where the rule says not, or its mask is no prefix."""
-    mask = rules[f"{side}_mask"]
+    mask = masks[rules[f"{side}_mask"]]
     length = np.bitwise_count(mask["hi"]).astype(np.int64) + np.bitwise_count(mask["lo"])
     length[(rules["invert"] & inverted) != 0] = 0
     length[~_is_prefix(mask, family)] = 0
@@ -111,11 +115,11 @@ def _fold(h: Array, word: Array) -> Array:
     return _mix((h + np.uint64(0x9E3779B97F4A7C15)) ^ word)
 
 
-def _add_chain(built: _Built, rules: Array, matches: Array, chain: Chain) -> bool:
+def _add_chain(built: _Built, rules: Array, masks: Array, matches: Array, chain: Chain) -> bool:
     """False where it looks at too many things to be worth an index."""
     rows = rules[chain.start : chain.end]
-    src = _lengths(rows, "src", RuleInvert.INVERT_SRC, chain.family)
-    dst = _lengths(rows, "dst", RuleInvert.INVERT_DST, chain.family)
+    src = _lengths(rows, masks, "src", RuleInvert.INVERT_SRC, chain.family)
+    dst = _lengths(rows, masks, "dst", RuleInvert.INVERT_DST, chain.family)
     asks_proto = (rows["proto"] != 0) & ((rows["invert"] & RuleInvert.INVERT_PROTO) == 0)
     proto = np.where(asks_proto, rows["proto"].astype(np.int64), -1)
     dport = np.where(asks_proto, _ports(rows, matches), -1)

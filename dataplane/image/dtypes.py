@@ -4,7 +4,13 @@ Cython compares the two layouts whenever an array enters a kernel, so they canno
 apart unseen.  The fields are explained in image.pxd, state.pxd and trace.pxd.
 """
 
+import struct
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+
+LETTERS = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "i4": "i", "i8": "q"}  # of struct
 
 ADDR = np.dtype([("hi", "u8"), ("lo", "u8")], align=True)
 
@@ -57,10 +63,9 @@ HOOK = np.dtype(
 
 RULE = np.dtype(
     [
-        ("src", ADDR), ("src_mask", ADDR), ("dst", ADDR), ("dst_mask", ADDR),
-        ("identity", "u8"),
+        ("src", ADDR), ("dst", ADDR), ("src_mask", "u4"), ("dst_mask", "u4"),
         ("in_interface", "i4"), ("out_interface", "i4"),
-        ("match_start", "u4"), ("jump", "u4"), ("target", "u4"),
+        ("match_start", "u4"), ("target", "u4"),
         ("match_count", "u2"), ("proto", "u1"), ("invert", "u1"), ("kind", "u1"),
         ("fragment", "u1"), ("is_policy", "u1"), ("is_visible", "u1"),
     ],
@@ -330,3 +335,19 @@ FLOW = np.dtype(
     ],
     align=True,
 )  # fmt: skip
+
+
+def packer(dtype: np.dtype[np.void]) -> Callable[..., bytes]:
+    """Packs the numbers of a row, field by field.  The dtype has no gaps, and no arrays.
+
+    Four times as fast as assigning tuples to rows of an array.
+    """
+    packed = struct.Struct("=" + _letters(dtype))
+    assert packed.size == dtype.itemsize
+    return packed.pack
+
+
+def _letters(dtype: np.dtype[Any]) -> str:
+    if dtype.fields is None:
+        return LETTERS[dtype.str[1:]]
+    return "".join(_letters(dtype.fields[name][0]) for name in dtype.names or ())

@@ -5,7 +5,7 @@ Immutable: it can be saved, compared, mapped by many workers and printed in a de
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -34,7 +34,8 @@ from dataplane.image.nodes import (
     timeouts,
     tracks_dccp,
 )
-from dataplane.image.rules import RuleName, RuleTables, add_ruleset
+from dataplane.image.rule_names import RuleNames
+from dataplane.image.rules import RuleTables, add_ruleset
 from dataplane.image.sets import SetTables, add_sets
 from dataplane.image.source_address import device_setting6
 from dataplane.node import realms
@@ -53,7 +54,7 @@ class Names:
 
     nodes: list[str]
     devices: list[tuple[str, str]]  # (node, device)
-    rules: list[RuleName]
+    rules: RuleNames
     routes: list[RouteName]
     neighbours: list[tuple[str, int, str]]  # (node, family, text)
     sets: list[tuple[str, str]]  # (node, set)
@@ -159,8 +160,8 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
     fdb = link_layer.fdb_rows(devices, nodes)
     memory = memory_rows(rules.pools.memories, rules.pools.words)
     arrays = _rule_arrays(rules) | _route_arrays(routes)
-    chains = list(_chains(arrays["rules"], rules.names))
-    arrays |= classifier_arrays(arrays["rules"], arrays["matches"], chains)
+    chains = [Chain(rows.start, rows.end, rows.family) for rows in rules.names.chains]
+    arrays |= classifier_arrays(arrays["rules"], arrays["masks"], arrays["matches"], chains)
     arrays |= _set_arrays(sets)
     arrays |= _link_arrays(devices, fdb, neighbours)
     _node_arrays(arrays, nodes, devices, rules, routes, warn)
@@ -191,21 +192,14 @@ def _array(rows: list[tuple[object, ...]], dtype: np.dtype[np.void]) -> Array:
 
 def _rule_arrays(rules: RuleTables) -> dict[str, Array]:
     return {
-        "rules": _array(rules.rules, dtypes.RULE),
+        "rules": np.frombuffer(bytes(rules.rules) or bytes(dtypes.RULE.itemsize), dtypes.RULE),
+        "masks": _array(list(rules.masks), dtypes.ADDR),
         "matches": _array(list(rules.matches), dtypes.MATCH),
         "targets": _array(list(rules.targets), dtypes.TARGET),
         "interfaces": _array(list(rules.interfaces), dtypes.INTERFACE),
         "ranges": _array(list(rules.pools.ranges), dtypes.RANGE),
         "words": np.array(rules.pools.words or [0], np.uint32),
     }
-
-
-def _chains(rules: Array, names: list[RuleName]) -> Iterator[Chain]:
-    """Each is closed by a row that is a policy's."""
-    start = 0
-    for end in np.flatnonzero(rules["is_policy"]).tolist():
-        yield Chain(start, end, names[end].family)
-        start = end + 1
 
 
 def _set_arrays(sets: SetTables) -> dict[str, Array]:

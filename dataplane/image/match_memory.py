@@ -19,7 +19,10 @@ def _statistic(match: Match, pools: Pools, family: int) -> list[Row]:
         probability = options["--probability"]
         # libxt_statistic.c: 31 bits of fixed point, lround(0x80000000 * p).
         threshold = int(float(probability.values[0]) * 0x80000000 + 0.5)
-        return [row(MatchKind.MATCH_STATISTIC_RANDOM, threshold, invert=probability.negated)]
+        high, low = pools.rule_identity()
+        return [
+            row(MatchKind.MATCH_STATISTIC_RANDOM, threshold, low, high, invert=probability.negated)
+        ]
     every = options["--every"]
     packet = options.get("--packet")
     first = int(packet.values[0]) if packet else 0

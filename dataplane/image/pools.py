@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dataplane.image import encode
 from dataplane.image.memory import Memories
 
 
@@ -16,6 +17,12 @@ class Pools:
     has_ipsec: bool = False  # the node has a device of IPsec's
     knows_realms: bool = True  # those of its routes and rules are numbers
 
+    # (family, table, chain, number) of the rule that becomes a row, and whether its match has
+    # taken something for itself.
+    rule: tuple[int, str, str, int] = (0, "", "", 0)
+    has_asked: bool = False
+    memory_count: int = 0
+
     # The node's sets, whose rules become rows; None = nothing is known of them.
     sets: Mapping[str, int] | None = None
 
@@ -23,3 +30,19 @@ class Pools:
         """Index of the first of them."""
         self.words += words
         return len(self.words) - len(words)
+
+    def begin_match(self) -> None:
+        """From here on `is_own` is about one match."""
+        self.has_asked = False
+        self.memory_count = len(self.memories.credits)
+
+    @property
+    def is_own(self) -> bool:
+        """The rows that were made for it are its rule's alone: it remembers, or draws."""
+        return self.has_asked or len(self.memories.credits) != self.memory_count
+
+    def rule_identity(self) -> tuple[int, int]:
+        """What the rule's chance depends on, whatever else is assembled: high and low 32 bits."""
+        self.has_asked = True
+        number = encode.identity("{} {} {} {}".format(*self.rule))
+        return number >> 32, number & 0xFFFFFFFF

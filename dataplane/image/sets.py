@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from _fastpath import image as numbers
 from _fastpath.image import MatchKind, SetCounterOperator, SetFlag, SetKind, SetMatchFlag, SetPart
 from _fastpath.state import SetElementFlag
-from dataplane.errors import TableError
+from dataplane.errors import Source, TableError
 from dataplane.image import encode
 from dataplane.image.match_rows import Row, Rows, row
 from dataplane.image.pools import Pools
 from dataplane.node.ipset_elements import masks_of
 from dataplane.node.ipset_rows import Ipset, SetEntry
 from dataplane.node.ipset_types import TYPES
-from dataplane.node.iptables import Match, Option, Rule, Target
+from dataplane.node.iptables import Match, Option, Target
 
 MAXELEM = 65536  # IPSET_DEFAULT_MAXELEM, and the most that a bitmap holds
 ROOM_MAX = 1 << 22  # rows for what packets add
@@ -122,16 +122,13 @@ def _element_flags(found: Ipset, entry: SetEntry) -> int:
 # What rules ask of them.
 
 
-def check_names(pools: Pools, rule: Rule) -> None:
+def check_names(pools: Pools, asking: Match | Target, source: Source) -> None:
     """Raises TableError for a set that the node has not: no kernel would take such a rule."""
-    if pools.sets is None:
+    if pools.sets is None or asking.name not in ("set", "SET"):
         return
-    owners: list[Match | Target] = [match for match in rule.matches if match.name == "set"]
-    owners += [rule.target] if rule.target and rule.target.name == "SET" else []
-    for owner in owners:
-        for option in owner.options:
-            if option.name.endswith("-set") and option.values[0] not in pools.sets:
-                raise TableError(f"no such set: {option.values[0]!r}", rule.source)
+    for option in asking.options:
+        if option.name.endswith("-set") and option.values[0] not in pools.sets:
+            raise TableError(f"no such set: {option.values[0]!r}", source)
 
 
 def _index(pools: Pools, name: str) -> int:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from _fastpath.image import TargetKind
 from _fastpath.state import CtInfo
 from _fastpath.trace import REASONS, Generated, StepKind
 from dataplane.image.image import NO_DEVICE, assemble
@@ -112,8 +113,10 @@ def test_references_between_arrays_are_in_range():
     """Kernels trust them."""
     arrays = IMAGE.arrays
     rules = arrays["rules"]
-    for field, limit in (("jump", rules), ("target", arrays["targets"])):
-        assert rules[field].max() < len(limit)
+    jumps = np.isin(rules["kind"], (TargetKind.TARGET_JUMP, TargetKind.TARGET_GOTO))
+    assert rules["target"][jumps].max() < len(rules)
+    assert rules["target"][~jumps].max() < len(arrays["targets"])
+    assert max(rules["src_mask"].max(), rules["dst_mask"].max()) < len(arrays["masks"])
     assert (rules["match_start"] + rules["match_count"]).max() <= len(arrays["matches"])
     for field in ("in_interface", "out_interface"):
         assert -1 <= rules[field].min() <= rules[field].max() < len(arrays["interfaces"])

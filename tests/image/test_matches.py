@@ -7,6 +7,7 @@ from dataplane.image.match_rows import UNKNOWN, row
 from dataplane.image.matches import match_rows
 from dataplane.image.pools import Pools
 from dataplane.node.iptables import parse
+from dataplane.reference.choice import rule_identity
 
 
 def rule_of(spec):
@@ -23,6 +24,7 @@ def rows_of(spec):
 
 
 ANY = (0, 65535)
+IDENTITY = divmod(rule_identity(0, "", "", 0), 1 << 32)[::-1]  # of no rule
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ ANY = (0, 65535)
          [row(MatchKind.MATCH_ADDRTYPE, AddressType.TYPE_LOCAL, 0,
               AddrtypeFlag.ADDRTYPE_INVERT_SOURCE | AddrtypeFlag.ADDRTYPE_LIMIT_IFACE_IN)]),
         ("-m statistic --mode random --probability 0.5",
-         [row(MatchKind.MATCH_STATISTIC_RANDOM, 1 << 30)]),
+         [row(MatchKind.MATCH_STATISTIC_RANDOM, 1 << 30, *IDENTITY)]),
         ("-m owner --uid-owner 0", [row(MatchKind.MATCH_NEVER)]),
         ("-m policy --dir in --pol none", []),
         ("-m realm ! --realm 0x50000/0xffff0000",
