@@ -6,13 +6,16 @@ wrong answer shows.
 
 import struct
 import zlib
+from functools import cache
 
 import numpy as np
 import pytest
 
+from _fastpath.capture_tuples import five_tuples
+from dataplane.replay.capture import FIVE_TUPLE, Frames, merge, scan
 from dataplane.replay.capture import Capture as CaptureFile
-from dataplane.replay.capture import Frames, merge, scan
 from dataplane.replay.capture_write import _records
+from tests import frames as fr
 
 SEED, PACKETS, WINDOW = 1519, 200_000, 4096
 IMIX = [(7, 60), (4, 576), (1, 1500)]  # the usual 7:4:1 of sizes
@@ -66,6 +69,37 @@ def test_scan(benchmark, write, mix):
     found = benchmark(scan, data)
     assert len(found.frames) == PACKETS
     report(benchmark, found.frames)
+
+
+def datagrams(mix: str) -> bytes:
+    """UDP and TCP by turns, over IPv4."""
+    parts = [struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 262144, 1)]
+    ends = ("10.244.1.2", 1000, "10.244.2.3", 8080)
+    for number, size in enumerate(sizes(mix)):
+        make, header = (fr.udp, 8) if number & 1 else (fr.tcp, 20)
+        frame = whole(make, ends, 6 if header == 20 else 17, size - 34 - header)
+        parts.append(struct.pack("<IIII", number // 1000, number % 1000, size, size) + frame)
+    return b"".join(parts)
+
+
+@cache
+def whole(make, ends, protocol: int, payload: int) -> bytes:
+    fields = {"payload": bytes(payload)} | ({"flags": fr.ACK} if protocol == 6 else {})
+    body = fr.ipv4(ends[0], ends[2], protocol, make(*ends, **fields))
+    return fr.ether("02:00:00:00:00:01", "02:00:00:00:00:02", b"\x08\x00", body)
+
+
+@pytest.mark.parametrize("mix", ["64B", "IMIX"])
+def test_scan_and_five_tuples(benchmark, mix):
+    data = datagrams(mix)
+    array, found = np.frombuffer(data, np.uint8), np.empty(PACKETS, FIVE_TUPLE)
+
+    def read() -> None:
+        five_tuples(scan(data).frames, array, found)
+
+    benchmark(read)
+    assert (found["dport"] == 8080).all()
+    report(benchmark, found)
 
 
 @pytest.mark.parametrize("linktype", [1, 101, 113])

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from _fastpath.capture import MAX_FRAME, FrameFlag, Status
 from _fastpath.capture import scan as scan_batch
 from _fastpath.capture_frames import MAX_GROWTH, Buffers, to_ethernet
+from _fastpath.capture_tuples import five_tuples
 from dataplane.errors import CaptureError, Source
+from dataplane.image import dtypes
 from dataplane.replay import linktypes
 from dataplane.replay.capture_file import Bytes, read_bytes
 
@@ -35,6 +37,14 @@ CURSOR = np.dtype([
     ("offset", "u8"), ("last_ns", "u8"), ("found", "u4"), ("interfaces", "u4"), ("section", "u4"),
     ("format", "u1"), ("big_endian", "u1"), ("record_bytes", "u1"), ("lengths", "u1"),
 ])  # fmt: skip
+
+FIVE_TUPLE = np.dtype(
+    [
+        ("src", dtypes.ADDR), ("dst", dtypes.ADDR), ("sport", "u2"), ("dport", "u2"),
+        ("family", "u1"), ("proto", "u1"), ("tcp_flags", "u1"), ("is_fragment", "u1"),
+    ],
+    align=True,
+)  # fmt: skip
 
 BATCH_FRAMES = 1 << 24
 SMALL_RECORD_BYTES = 16 + 60  # a pcap record of the shortest Ethernet frame
@@ -111,6 +121,13 @@ class Frames:
         data = np.empty(size, np.uint8)
         to_ethernet(records, self.source[start:stop], self.buffers, data, written)
         return written, data
+
+    def five_tuples(self, start: int = 0, stop: int | None = None) -> Array:
+        """(n,) FIVE_TUPLE: what the headers of frames start:stop say, before they are walked."""
+        rows, data = self.ethernet(start, stop)
+        found = np.empty(len(rows), FIVE_TUPLE)
+        five_tuples(rows, data, found)
+        return found
 
 
 def open_captures(paths: Sequence[str]) -> Frames:
