@@ -112,7 +112,8 @@ def test_the_search_for_functions_finds_them():
 
 # A kernel and its executable specification bear the same name.
 TWINS = [
-    "answers", "bridge", "capture", "capture_tuples", "checksum", "choice", "conntrack", "conntrack_datagram",
+    "answers", "bridge", "capture", "capture_tuples", "checksum", "choice", "conntrack",
+    "conntrack_datagram",
     "conntrack_icmp", "conntrack_sctp", "conntrack_table", "conntrack_tcp", "conntrack_tuple",
     "conntrack_window", "cuts", "duplicate", "fdb", "fib_rules", "fib_select", "forwarding",
     "fragment_queues", "fragments", "hooks", "icmp", "icmp_rate", "inject", "ip_options", "lpm",
