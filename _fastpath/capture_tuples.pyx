@@ -39,8 +39,8 @@ cdef inline uint32_t needed_of(uint8_t proto) noexcept nogil:
 # Whether the frame is what most are: IPv4 without options, whole, no fragment.
 #
 # Every test is made whatever the others say, and one branch is taken on all of them: in real
-# traffic it is always the same.  packet_parse, which branches on each, takes 26 ns where this takes 7.5.
-# Reads PLAIN_BYTES.
+# traffic it is always the same.  packet_parse, which branches on each, takes 26 ns where this
+# takes 7.5.  Reads PLAIN_BYTES.
 cdef inline bint is_plain(const frame_t* frame, const uint8_t* data,
                           uint32_t needed) noexcept nogil:
     cdef const uint8_t* ip = data + ETHER_SIZE
