@@ -1,0 +1,1 @@
+"""`make bench-peers`: ours beside the plain-C floor, Linux, dpkt and scapy."""
