@@ -19,7 +19,7 @@ const entry_t *table_further(const table_t *table, const entry_t *line, const jo
 static table_t table_new(uint64_t flows)
 {
     table_t table = {.lines = 2, .shift = 63};
-    for (; table.lines < flows; table.lines *= 2)
+    for (; table.lines < 2 * flows; table.lines *= 2)
         table.shift--;
     table.entries = memory(table.lines * PER_LINE * sizeof(entry_t));
     return table;

@@ -1,4 +1,4 @@
-/* Flows by their 5-tuple: two entries to a cache line, a line to a flow.
+/* Flows by their 5-tuple: two entries to a cache line, two lines to a flow.
  *
  * An entry holds what a packet of the flow needs: the translation, the checksum's change that
  * comes of it, and where the flow's entry on the next node is, which saves the second hash.
