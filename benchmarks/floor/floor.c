@@ -11,8 +11,8 @@
  *     rules     the first rule of an access list that matches, rule by rule (RULES)
  *     services  the same for exact rules: destination, port and protocol in one word
  *
- * Prints nanoseconds per packet, the mean of PASSES passes after one that does not count; packets
- * in a pass; and a checksum of the answers.  OUT gets the frames of the first pass, identifications
+ * Prints nanoseconds of processor time per packet, the mean of PASSES passes after one that does
+ * not count; packets in a pass; and a checksum of the answers.  OUT gets the frames of the first pass, identifications
  * from ID on.  No conntrack: no state machine, no windows, no timeouts, no rules on the way.
  * Files are made by benchmarks/peers/floor.py, which says what is in them.
  */

@@ -1,0 +1,123 @@
+"""Linux: the same nodes built in network namespaces, the same frames, one core.
+
+The frames leave the client's end of its veth by a packet socket; the kernel then carries each
+in softirq on the sender's core, through both nodes, before the next is sent.  Pods are deaf: their
+eth0 has another MAC address than frames are sent to, so the kernel counts what arrives and drops
+it at once; no pod answers.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.peers import floor
+from benchmarks.peers.cluster import CLIENT, SERVER, nodes
+from dataplane.node.state import NodeState
+from tests.kernel.conftest import missing
+from tests.kernel.namespaces import build, reset
+from tests.kernel.netns import Namespace
+
+DEAF = "02:00:00:00:00:0{}"
+CONNTRACK_MAX = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+
+
+class Ran(NamedTuple):
+    ns_per_packet: float
+    arrived: int
+
+
+def reason_not() -> str:
+    """Why Linux cannot be asked here; "" if it can."""
+    return missing()
+
+
+def flows_that_fit() -> int:
+    """How many connections a node may hold; the limit is the whole machine's, so it stands."""
+    return int(CONNTRACK_MAX.read_text())
+
+
+def with_legacy_rules() -> dict[str, NodeState]:
+    """iptables-legacy, the faster of the two."""
+    return {
+        name: replace(state, iptables=replace(state.iptables, flavour="legacy"))
+        for name, state in nodes().items()
+    }
+
+
+class Linux:
+    """Two nodes whose flows are open.  Close it, and nothing is left."""
+
+    def __init__(self, opening: list[Path], flows: int):
+        """opening  first packets, answers as the endpoint sends them, third segments"""
+        self.lab = build(with_legacy_rules())
+        try:
+            self.client = self.lab.pod(CLIENT).namespace
+            self.server = self.lab.pod(SERVER).namespace
+            for number, pod in enumerate((self.client, self.server)):
+                pod.run("ip", "link", "set", "eth0", "address", DEAF.format(number))
+            reset(self.lab)
+            self._open(opening)
+            for name, node in self.lab.nodes.items():
+                found = int(node.sysctl("net.netfilter.nf_conntrack_count") or 0)
+                if found < flows:
+                    raise RuntimeError(f"{name} holds {found} connections, but {flows} expected")
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, opening: list[Path]) -> None:
+        asked, answers, third = opening
+        for sender, receiver, path in (
+            (self.client, self.server, asked),
+            (self.server, self.client, answers),
+            (self.client, self.server, third),
+        ):
+            _, sent, arrived = send(sender, receiver, path)
+            if arrived != sent:
+                raise RuntimeError(f"{path.name}: {arrived} of {sent} packets arrived")
+
+    def run(self, capture: Path, passes: int = 1) -> Ran:
+        ns, _, arrived = send(self.client, self.server, capture, passes)
+        return Ran(ns, arrived)
+
+    def close(self) -> None:
+        self.lab.close()
+
+
+def send(
+    sender: Namespace, receiver: Namespace, capture: Path, passes: int = 1
+) -> tuple[float, int, int]:
+    """(nanoseconds a packet, packets sent, packets that arrived)"""
+    before = received(receiver)
+    said = sender.run(str(floor.program("sender")), "eth0", str(capture), str(passes))
+    ns, tried, _ = said.split()
+    return float(ns), int(tried), received(receiver) - before
+
+
+def received(namespace: Namespace) -> int:
+    """Packets that came to its eth0."""
+    with namespace.inside():
+        text = Path("/proc/thread-self/net/dev").read_text()
+    found = re.search(r"eth0:\s*\d+\s+(\d+)", text)
+    assert found
+    return int(found[1])
+
+
+class Sender:
+    """The sender alone: a veth whose other end is deaf."""
+
+    def __init__(self) -> None:
+        self.near, self.far = Namespace("near"), Namespace("far")
+        words = f"link add eth0 type veth peer name eth0 netns {self.far.path}".split()
+        self.near.run("ip", *words)
+        for end in (self.near, self.far):
+            end.run("ip", "link", "set", "eth0", "up")
+
+    def run(self, capture: Path, passes: int = 1) -> Ran:
+        ns, _, arrived = send(self.near, self.far, capture, passes)
+        return Ran(ns, arrived)
+
+    def close(self) -> None:
+        self.near.close()
+        self.far.close()
