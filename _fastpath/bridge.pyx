@@ -31,6 +31,7 @@ from _fastpath.packet cimport (
     ETHER_IPV6,
     ETHER_SIZE,
     PROTO_TCP,
+    VLAN_SIZE,
     ether_dst,
     ether_src,
     is_group_mac,
@@ -144,7 +145,7 @@ cdef int bridge_forward(walk_t* walk, int32_t bridge, int32_t port, int32_t to) 
             return END
     trace_step(walk.trace, STEP_BRIDGE_PORT, <uint32_t>to)
     if (packet.proto == PROTO_TCP and not packet.ignore_df
-            and packet.ip_length > walk.image.devices[port].mtu):
+            and packet.ip_length > walk.image.devices[port].mtu + VLAN_SIZE):
         packet.is_gso = 1               # see ip_forward
     if meets_bridge_netfilter(walk) and fit(walk, bridge, to) == END:
         return END
@@ -153,7 +154,7 @@ cdef int bridge_forward(walk_t* walk, int32_t bridge, int32_t port, int32_t to) 
 
 cdef int bridge_push(walk_t* walk, int32_t to) noexcept nogil:
     # is_skb_forwardable: with room for a VLAN tag.
-    cdef uint32_t most = walk.image.devices[to].mtu + ETHER_SIZE + 4
+    cdef uint32_t most = walk.image.devices[to].mtu + ETHER_SIZE + VLAN_SIZE
     if walk.packet.length > most and not walk.packet.is_gso:
         return drop(walk, FRAGMENTATION_NEEDED)
     return next_at(walk, TRANSMIT, to)

@@ -11,6 +11,7 @@ cpdef enum:
     BOUNDARIES_SIZE = 1024  # a bit for every eight bytes of an IP payload
     BUFFER_SIZE = 67328     # HEADROOM + FRAME_MAX + BOUNDARIES_SIZE, rounded up
     ETHER_SIZE = 14
+    VLAN_SIZE = 4           # VLAN_HLEN: a device takes frames of its MTU with a tag
     ETHER_IPV4 = 0x0800
     ETHER_ARP = 0x0806
     ETHER_IPV6 = 0x86DD

@@ -75,6 +75,7 @@ from _fastpath.packet cimport (
     OPTIONS_CHANGED,
     OPTIONS_HIT,
     PROTO_TCP,
+    VLAN_SIZE,
     ether_dst,
     ip_options_t,
     is_group_mac,
@@ -155,7 +156,6 @@ from _fastpath.walk cimport (
 
 
 cdef enum:
-    VLAN_SIZE = 4               # VLAN_HLEN
     IPV6_MTU_MIN = 1280
     ARRIVALS_MAX = 600      # of a packet that loops below the IP layer, where no TTL ends it
 

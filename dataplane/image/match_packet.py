@@ -42,7 +42,8 @@ def ports(match: Match, pools: Pools, family: int) -> list[Row]:
         return _native_rows(options)
     sport, dport = options.pop("--sport", None), options.pop("--dport", None)
     rows = [_ports_row(sport, dport, 0)]
-    for option in options.values():
+    # tcp_mt asks for the flags before it looks for an option, and drops a header that is cut short.
+    for option in sorted(options.values(), key=lambda option: option.name == "--tcp-option"):
         rows.append(TCP_OPTIONS[option.name](option) if match.name == "tcp" else UNKNOWN)
     return rows
 

@@ -18,7 +18,7 @@ from _fastpath.trace import EventKind, StepKind
 from dataplane.node.state import Route
 from dataplane.reference import cuts, fdb, forwarding, realms
 from dataplane.reference.headers import refusal
-from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, Packet
+from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, VLAN_SIZE, Packet
 from dataplane.reference.steps import Ended, dropped, unknown
 from dataplane.reference.topology import Device, is_group
 
@@ -129,7 +129,8 @@ def _forward(
         path.hook("FORWARD", node, packet, in_device=bridge, out_device=bridge, route=route)
         path.hook("POSTROUTING", node, packet, out_device=bridge, route=route)
     path.trace.step(StepKind.STEP_BRIDGE_PORT, bridge.node, name=out.name)
-    is_long = bool(packet.family) and packet.has_headers and packet.ip_length > port.link.mtu
+    longest = port.link.mtu + VLAN_SIZE
+    is_long = bool(packet.family) and packet.has_headers and packet.ip_length > longest
     if is_long and packet.protocol == TCP and not packet.ignore_df:
         packet.is_gso = True  # see forward
     if _is_filtered(path, bridge, packet):
@@ -142,7 +143,7 @@ def _forward(
 def _push(path: Path, out: Device, packet: Packet) -> Arrival:
     """br_dev_queue_push_xmit, is_skb_forwardable: with room for a VLAN tag."""
     path.packet, path.node = packet, out.node
-    if packet.length > out.link.mtu + ETHER_SIZE + 4 and not packet.is_gso:
+    if packet.length > out.link.mtu + ETHER_SIZE + VLAN_SIZE and not packet.is_gso:
         raise dropped(Reason.FRAGMENTATION_NEEDED)
     return path.send(out, packet)
 

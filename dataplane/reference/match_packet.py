@@ -77,7 +77,9 @@ def _tcp(place: Place, options: Options, packet: Packet) -> bool:
         raise dropped(Reason.NETFILTER_DROP)
     if not _has_header(packet):
         return False
-    return all(_matches_tcp(option, packet) for option in options)
+    # tcp_mt: the options of the header are looked for last, and may drop the packet.
+    in_order = sorted(options, key=lambda option: option.name == "--tcp-option")
+    return all(_matches_tcp(option, packet) for option in in_order)
 
 
 def _has_header(packet: Packet) -> bool:

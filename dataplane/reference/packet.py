@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dataplane.reference.ip_options import Options
 
 ETHER_SIZE = 14
+VLAN_SIZE = 4  # VLAN_HLEN: a device takes frames of its MTU with a tag
 IPV4, ARP, IPV6 = 0x0800, 0x0806, 0x86DD  # EtherTypes
 ICMP, TCP, UDP, DCCP, GRE, ICMPV6, SCTP, UDPLITE = 1, 6, 17, 33, 47, 58, 132, 136
 WITH_PORTS = frozenset((TCP, UDP, DCCP, SCTP, UDPLITE))

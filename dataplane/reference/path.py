@@ -44,7 +44,7 @@ from dataplane.reference.choice import Choices, Fields
 from dataplane.reference.fib_rules import Flow, output_flow
 from dataplane.reference.headers import header_refusal, is_unheard_of, refusal
 from dataplane.reference.node import Node
-from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, Packet
+from dataplane.reference.packet import ARP, ETHER_SIZE, TCP, VLAN_SIZE, Packet
 from dataplane.reference.place import Place
 from dataplane.reference.source_address import leaving_address, recorded_address
 from dataplane.reference.steps import Ended, Tap, Trace, dropped, unknown
@@ -53,7 +53,6 @@ from dataplane.reference.topology import Device, Kind, Topology, group_mac, is_g
 BROADCAST_MAC = "ff:ff:ff:ff:ff:ff"
 NO_MAC = "00:00:00:00:00:00"
 MOST_ARRIVALS = 600  # of one packet: where it loops below IP, no TTL ends it
-VLAN_SIZE = 4  # VLAN_HLEN
 # What a route's refusal is answered with.
 ANSWERS = {
     Reason.NO_ROUTE: icmp.NET_UNREACHABLE,
