@@ -10,6 +10,7 @@ from libc.string cimport memset
 from _fastpath.address cimport addr_t
 from _fastpath.image cimport (
     address_t,
+    candidate_t,
     classifier_t,
     device_t,
     fdb_t,
@@ -22,8 +23,8 @@ from _fastpath.image cimport (
     match_t,
     neighbour_t,
     node_t,
-    pattern_key_t,
     pattern_t,
+    prefix_mask_t,
     range_t,
     route_t,
     rule_t,
@@ -172,9 +173,10 @@ cdef class Engine:
         cdef const uint32_t[::1] rule_classifiers = arrays["rule_classifiers"]
         cdef const classifier_t[::1] classifiers = arrays["classifiers"]
         cdef const pattern_t[::1] patterns = arrays["patterns"]
-        cdef const uint32_t[::1] pattern_slots = arrays["pattern_slots"]
-        cdef const pattern_key_t[::1] pattern_keys = arrays["pattern_keys"]
-        cdef const uint32_t[::1] classifier_rules = arrays["classifier_rules"]
+        cdef const prefix_mask_t[::1] prefix_masks = arrays["prefix_masks"]
+        cdef const uint32_t[::1] pattern_filter = arrays["pattern_filter"]
+        cdef const uint32_t[::1] candidate_buckets = arrays["candidate_buckets"]
+        cdef const candidate_t[::1] candidates = arrays["candidates"]
         cdef const uint32_t[::1] words = arrays["words"]
         cdef const set_t[::1] sets = arrays["sets"]
         cdef const set_element_t[::1] _ = arrays["set_elements"]    # its layout is compared
@@ -189,9 +191,10 @@ cdef class Engine:
         self.image.rule_classifiers = &rule_classifiers[0]
         self.image.classifiers = &classifiers[0]
         self.image.patterns = &patterns[0]
-        self.image.pattern_slots = &pattern_slots[0]
-        self.image.pattern_keys = &pattern_keys[0]
-        self.image.classifier_rules = &classifier_rules[0]
+        self.image.prefix_masks = &prefix_masks[0]
+        self.image.pattern_filter = &pattern_filter[0]
+        self.image.candidate_buckets = &candidate_buckets[0]
+        self.image.candidates = &candidates[0]
         self.image.words = &words[0]
         cdef const uint32_t[::1] sizes = arrays["set_sizes"]
         assert sizes.shape[0] == 2

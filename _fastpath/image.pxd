@@ -333,6 +333,8 @@ cpdef enum RuleInvert:
 
 cpdef enum:
     JUMP_DEPTH = 64         # nested jumps; deeper tables are refused
+    PATTERNS_MAX = 32       # of a classifier
+    MASKS_MAX = 17          # of its prefix masks, for each side
     NAME_SIZE = 16          # IFNAMSIZ
 
 # One cache line: 100,000 of them are 6.4 MB.
@@ -360,22 +362,36 @@ cdef struct match_t:
 
 # The index of a long chain: which of its rules may match a packet.
 cdef struct classifier_t:
-    uint32_t pattern_start, pattern_count   # sorted by their first rule
     uint32_t end            # the row that closes the chain
+    uint32_t pattern_start, pattern_count   # at most PATTERNS_MAX, sorted by their first rule
+    uint32_t src_start, src_count, dst_start, dst_count     # of its prefix_masks
+    uint32_t bucket_start
+    uint32_t bucket_shift   # a hash's upper bits are the bucket
 
 # Rules that look at the same bits of a packet.
 cdef struct pattern_t:
-    addr_t src_mask, dst_mask
     uint32_t first_rule, last_rule
-    uint32_t slot_start, slot_mask  # of its hash table
+    uint16_t sport_mask, dport_mask
+    uint8_t src, dst        # its masks: counted from src_start, dst_start
     uint8_t has_proto
-    uint8_t has_dport
-    uint8_t padding[6]
+    uint8_t padding
 
-# Rules of a pattern that look for the same values, in classifier_rules, in order.
-cdef struct pattern_key_t:
-    uint64_t hash
-    uint32_t start, count
+# Bits of an address that some patterns look at.
+cdef struct prefix_mask_t:
+    addr_t mask
+    uint32_t patterns       # those: a bit each
+    uint32_t filter_start   # in pattern_filter: by the hash of the masked address, those of the
+    uint32_t filter_shift   # patterns that may have a rule for it
+    uint32_t padding
+
+# A rule in its bucket, and what of it is asked before the rule is: its buckets' are in order.
+cdef struct candidate_t:
+    uint32_t rule
+    uint16_t sport_low, sport_span  # low <= port <= low + span
+    uint16_t dport_low, dport_span
+    uint16_t tag            # more bits of the hash
+    uint8_t proto           # 0 = any
+    uint8_t padding
 
 cdef struct target_t:
     addr_t address_min, address_max     # host order
@@ -653,9 +669,10 @@ cdef struct image_t:
     const uint32_t* rule_classifiers    # (rules,) its chain's classifier + 1; 0 = none
     const classifier_t* classifiers
     const pattern_t* patterns
-    const uint32_t* pattern_slots   # key + 1; 0 = free
-    const pattern_key_t* pattern_keys
-    const uint32_t* classifier_rules
+    const prefix_mask_t* prefix_masks
+    const uint32_t* pattern_filter
+    const uint32_t* candidate_buckets   # (buckets + 1,) of each classifier: first candidate
+    const candidate_t* candidates
     const uint32_t* words           # longer arguments of matches and targets
     const fib_rule_t* fib_rules
     const lpm_node_t* lpm

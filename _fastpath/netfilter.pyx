@@ -9,7 +9,7 @@ target runs.
 from libc.stdint cimport uint8_t, uint64_t
 
 from _fastpath.address cimport addr_in, addr_t
-from _fastpath.classifier cimport next_candidate
+from _fastpath.classifier cimport cursor_t, next_candidate
 from _fastpath.image cimport (
     DROPS_CUT_HEADERS,
     INVERT_DST,
@@ -129,11 +129,13 @@ cdef int dropped_after(walk_t* walk, const rule_t* rule) noexcept nogil:
 cdef int table_walk(walk_t* walk, const hook_t* hook, uint32_t* rule) noexcept nogil:
     cdef const rule_t* rules = walk.image.rules
     cdef way_t way
+    cdef cursor_t cursor        # no target changes addresses or ports and goes on
     cdef int outcome
+    cursor.number = 0
     way.depth = 0
     way.at = hook.entry
     while True:
-        way.at = next_candidate(walk, way.at)
+        way.at = next_candidate(walk, &cursor, way.at)
         rule[0] = way.at
         outcome = YES
         if not rules[way.at].is_policy:
