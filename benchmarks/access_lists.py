@@ -115,9 +115,8 @@ def _prefixes(
 ) -> tuple[Array, Array]:
     """Nested: hosts in a few thousand networks, those in a few hundred sites."""
     sites = random.integers(1 << 16, (224 << 24) >> 8, max(count // 400, 4)) << 8 & 0xFFFF0000
-    networks = random.choice(sites, max(count // 24, 8)) | random.integers(
-        0, 256, max(count // 24, 8)
-    ) << 8
+    size = max(count // 24, 8)
+    networks = random.choice(sites, size) | random.integers(0, 256, size) << 8
     # Some networks are in many more rules than others.
     popular = (len(networks) * random.beta(0.7, 1.6, count)).astype(np.int64)
     weights = np.array(list(shares.values()))
@@ -151,7 +150,8 @@ def headers(found: AccessList, count: int, seed: int) -> Headers:
     addresses = []
     for address, length in ((found.src, found.src_length), (found.dst, found.dst_length)):
         host = random.integers(0, 1 << 32, count) & (0xFFFFFFFF >> length[rule])
-        addresses.append(np.where(is_made, address[rule] | host, random.integers(0, 1 << 32, count)))
+        other = random.integers(0, 1 << 32, count)
+        addresses.append(np.where(is_made, address[rule] | host, other))
     ports = [random.integers(low[rule], high[rule] + 1) for low, high in (found.sport, found.dport)]
     asked = found.proto[rule]
     proto = np.where(asked == 0, random.choice([TCP, UDP], count), asked)

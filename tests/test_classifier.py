@@ -2,9 +2,14 @@
 
 from ipaddress import ip_address
 
+import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from _fastpath.classifier import find_many
+from benchmarks.access_lists import LENGTHS, access_list, first_match, headers
+from dataplane.image.image import assemble
 from dataplane.replay.after import counters
 from dataplane.replay.fast import FastEngine
 
@@ -14,7 +19,10 @@ from .test_netfilter import MATCHES, check_walks_equal, packets
 
 PREFIXES = ["", "10.0.0.2/32", "10.0.0.2/255.0.255.255", "10.0.0.0/24", "10.0.0.0/20",
             "10.0.0.0/13", "10.0.1.2/32", "10.0.1.0/25", "0.0.0.0/0", "10.0.2.0/24"]  # fmt: skip
-PORTS = ["", "-p tcp", "-p udp", "! -p tcp", "-p tcp -m tcp --dport 80", "-p udp -m udp --dport 80",
+PORTS = ["", "-p tcp", "-p tcp -m tcp --sport 1000:40000 --dport 80:95",
+         "-p tcp -m mark --mark 0x1 -m tcp --dport 80",
+         "-p tcp -m conntrack --ctstate NEW -m tcp ! --sport 1000 --dport 80", "-p udp",
+         "! -p tcp", "-p tcp -m tcp --dport 80", "-p udp -m udp --dport 80",
          "-p tcp -m tcp --dport 80:90", "-p tcp -m tcp ! --dport 80", "-p tcp -m tcp --dport 443",
          "-p tcp -m comment --comment x -m tcp --sport 1000 --dport 85",
          "-p tcp -m statistic --mode nth --every 2 --packet 0 -m tcp --dport 80",
@@ -68,3 +76,19 @@ def test_a_chain_of_services_is_found_by_address_and_port():
     counts = counters(indexed.image, indexed.state)
     assert counts == counters(linear.image, linear.state)
     assert counts["n", 4, "filter", "FORWARD", 151] == (1, 40)
+
+
+@pytest.mark.parametrize("kind", LENGTHS)
+@pytest.mark.parametrize("count", [20, 300, 2000])
+def test_an_access_list_finds_no_rule_too_late(kind, count):
+    """A candidate may come before the first rule that matches, and is then walked for nothing."""
+    rules = access_list(kind, count, seed=1)
+    packets = headers(rules, 300, seed=1)
+    image = assemble({"n": node(table("filter", *rules.rules("FORWARD")))})
+    start = next(i for i, name in enumerate(image.names.rules) if name.chain == "FORWARD")
+    columns = (packets.src, packets.dst, packets.sport, packets.dport, packets.proto)
+    found = np.zeros(len(packets), np.uint32)
+    find_many(image.arrays, *columns, start, found)
+    wanted = first_match(rules, packets) + start
+    assert (found <= wanted).all()
+    assert (found == wanted).mean() > 0.5

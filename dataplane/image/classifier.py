@@ -90,7 +90,7 @@ def _add_chain(built: _Built, rules: Array, masks: Array, matches: Array, chain:
         lengths = sorted({pattern[side] for pattern in patterns})
         of_pattern = np.array([lengths.index(pattern[side]) for pattern in patterns])
         own = np.array(lengths)[of_pattern[which]]
-        hashed = _hashes(rows[1 + side], prefix_masks(own, rows.family))
+        hashed = _hashes((rows.src, rows.dst)[side], prefix_masks(own, rows.family))
         sides.append((len(built.masks), len(lengths)))
         _add_masks(built, rows.family, lengths, of_pattern, which, hashed)
         numbers.append(of_pattern)

@@ -72,7 +72,8 @@ def _lengths(rules: Array, masks: Array, side: str, inverted: int, family: int) 
     length = np.bitwise_count(mask["hi"]).astype(np.int64) + np.bitwise_count(mask["lo"])
     length[(rules["invert"] & inverted) != 0] = 0
     length[~_is_prefix(mask, family)] = 0
-    return length
+    lengths: Array = length
+    return lengths
 
 
 def _is_prefix(mask: Array, family: int) -> Array:
@@ -106,7 +107,7 @@ def _ports(
 
 
 def assign(rows: Rows) -> tuple[list[Pattern], Array]:
-    """At most PATTERNS_MAX patterns, in the order of their first rules; the number of each rule's."""
+    """At most PATTERNS_MAX patterns, in the order of their first rules; each rule's number."""
     shapes = np.zeros((len(rows.proto), len(Pattern._fields)), np.int64)
     left = np.arange(len(shapes))
     for step, with_ports in LEVELS[rows.family]:
@@ -161,7 +162,7 @@ def port_masks(lengths: Array) -> Array:
 def _crowds(rows: Rows, shapes: Array, members: Array) -> Array:
     """How many of these rules look for the same values as each."""
     shape = shapes[members]
-    columns = [shape[:, i].astype(np.uint64) for i in range(shape.shape[1])]
+    columns: list[Array] = [shape[:, i].astype(np.uint64) for i in range(shape.shape[1])]
     for address, lengths in ((rows.src, shape[:, 0]), (rows.dst, shape[:, 1])):
         for half, mask in zip(address, prefix_masks(lengths, rows.family), strict=True):
             columns.append(half[members] & mask)
