@@ -121,6 +121,10 @@ cdef int duplicate(walk_t* walk, const target_t* target) noexcept nogil:
         # ip_route_output_key_hash_rcu: "Apparently, routing tables are wrong", it is on that link.
         walk.reason = TARGET_UNMODELLED
         return WALK_UNKNOWN
+    if packet.family == 6 and packet.bridge_port >= 0 and packet.fragment_max:
+        # nf_bridge_info's frag_max_size is the copy's too: its fragments are cut once more.
+        walk.reason = TARGET_UNMODELLED
+        return WALK_UNKNOWN
     trace_step(walk.trace, STEP_GENERATE, <uint32_t>packet.node * GENERATED_KINDS + GENERATED_COPY)
     make_copy(walk, walk.copied, route, target)
     own = walk[0]

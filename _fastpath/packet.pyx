@@ -82,7 +82,8 @@ cdef bint sum_is_right(const packet_t* packet) noexcept nogil:
 
 cdef bint packet_sums_up(packet_t* packet, bint has_dccp) noexcept nogil:
     if packet.family == 6 and (
-            not packet.is_first or packet.proto == 59 or transport_length(packet) == 0):
+            not packet.is_first or packet.proto == 59 or is_extension(packet.proto)
+            or transport_length(packet) == 0):
         return False
     if packet.proto in (PROTO_GRE, 50, 51, PROTO_SCTP, PROTO_UDPLITE):
         return True

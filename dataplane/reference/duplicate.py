@@ -39,6 +39,9 @@ def duplicate(
             # link.
             raise unknown(Reason.TARGET_UNMODELLED) from None
         return
+    if packet.family == 6 and packet.bridge_port is not None and packet.fragment_max:
+        # nf_bridge_info's frag_max_size is the copy's too: its fragments are cut once more.
+        raise unknown(Reason.TARGET_UNMODELLED)
     path.trace.step(StepKind.STEP_GENERATE, node.name, number=COPY)
     kept, made, waiting = (path.packet, path.node, path.rerouted), path.made, len(path.pending)
     path.is_copying = True

@@ -15,6 +15,7 @@ from dataplane.reference.packet import (
     ARP,
     DCCP,
     ETHER_SIZE,
+    EXTENSIONS,
     ICMP,
     ICMPV6,
     IPV4,
@@ -151,7 +152,9 @@ def is_checksum_right(packet: Packet, tracks_dccp: bool) -> bool:
     holds does not sum up as a rule.  IPv6: nor is there an answer about a later one, and about
     a packet with nothing behind its headers (nf_reject_ipv6.c, reject6_csum_ok)."""
     if packet.family == 6 and (
-        not packet.is_first or packet.protocol == NO_NEXT or not packet.payload_length
+        not packet.is_first
+        or packet.protocol in (NO_NEXT, *EXTENSIONS)  # none, or cut short
+        or not packet.payload_length
     ):
         return False
     if packet.protocol in UNCHECKED or not packet.is_whole:
