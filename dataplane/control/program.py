@@ -20,6 +20,7 @@ from dataplane.control.flannel_config import FlannelConfig
 from dataplane.control.flannel_lease import Lease
 from dataplane.control.kube_proxy import KubeProxyOptions, ProxyHost
 from dataplane.errors import UsageError
+from dataplane.node.lasting import lasting
 from dataplane.node.state import NodeState
 
 Warn = Callable[[str], None]
@@ -60,8 +61,9 @@ def program(
     kube_proxy.check_mode(proxy_mode or options.mode)
     if not cluster.nodes:
         raise UsageError("no Node among the objects: there is nothing to program")
-    plan = _plan(cluster, options, warn)
-    return {own.node.metadata.name: _program_node(plan, own) for own in plan.leases}
+    with lasting():
+        plan = _plan(cluster, options, warn)
+        return {own.node.metadata.name: _program_node(plan, own) for own in plan.leases}
 
 
 def _plan(cluster: Cluster, options: KubeProxyOptions, warn: Warn) -> _Plan:

@@ -39,6 +39,7 @@ from dataplane.image.rules import RuleTables, add_ruleset
 from dataplane.image.sets import SetTables, add_sets
 from dataplane.image.source_address import device_setting6
 from dataplane.node import realms
+from dataplane.node.lasting import lasting
 from dataplane.node.state import Link, NodeState
 from dataplane.reference.steps import Step
 
@@ -146,6 +147,11 @@ def assemble(nodes: Mapping[str, NodeState], *, seed: int = 0, warn: Warn = _sil
     """
     if len(nodes) > 65535:
         raise TableError(f"{len(nodes)} nodes, but at most 65535")
+    with lasting():
+        return _assemble(nodes, seed, warn)
+
+
+def _assemble(nodes: Mapping[str, NodeState], seed: int, warn: Warn) -> Image:
     devices = assemble_devices(nodes)
     rules, sets = RuleTables(), SetTables()
     for name, state in nodes.items():

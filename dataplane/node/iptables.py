@@ -8,6 +8,7 @@ the rooms below meet one spelling of everything.
     iptables_rules       the nouns
     iptables_parse       lines to tables
     iptables_words       a line to words, and a value back to a quoted word
+    iptables_shape       a line of the usual shape to a rule
     iptables_spec        the words of a line to rules, by way of a draft
       iptables_draft     a rule while its words are read
       iptables_header    what every rule may have: -s, -d, -i, -o, -p, -f, -m, -j, -g

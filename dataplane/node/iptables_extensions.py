@@ -23,7 +23,7 @@ def read_option(draft: Draft, at: int, negated: bool) -> int:
     raises  ValueError
     """
     option = draft.words[at]
-    owner = _owner(draft, option, _exact)
+    owner = _owner(draft, option, exact_option)
     if owner is None and not _is_unlisted(draft):
         reader = abbreviated(option)
         if reader:
@@ -31,14 +31,14 @@ def read_option(draft: Draft, at: int, negated: bool) -> int:
         owner = _owner(draft, option, _abbreviated)
     if owner is None:
         return _read_unknown(draft, at, negated)
-    return _read_known(draft, *owner, at, negated)
+    return read_known(draft, *owner, at, negated)
 
 
 def _is_unlisted(draft: Draft) -> bool:
     return bool(draft.opened) and draft.opened[-1].known is None
 
 
-def _read_known(
+def read_known(
     draft: Draft, extension: Extension, name: str, count: int, at: int, negated: bool
 ) -> int:
     if count and name not in TEXT and draft.words[at + 1 : at + 2] == ["!"]:
@@ -87,7 +87,7 @@ def _implied_match(draft: Draft) -> Extension | None:
     return Extension(name, MATCHES[name]) if name else None
 
 
-def _exact(extension: Extension, option: str) -> tuple[str, int] | None:
+def exact_option(extension: Extension, option: str) -> tuple[str, int] | None:
     if extension.known is None:
         return None
     if option in extension.known:
@@ -102,4 +102,4 @@ def _abbreviated(extension: Extension, option: str) -> tuple[str, int] | None:
         *(name for owner, name in ALIASES if owner == extension.name),
     ]
     full = [name for name in names if name.startswith(option)]
-    return _exact(extension, full[0]) if len(option) > 2 and len(full) == 1 else None
+    return exact_option(extension, full[0]) if len(option) > 2 and len(full) == 1 else None

@@ -61,11 +61,15 @@ def _prefixes(draft: Draft, text: str, option: str, negated: bool) -> list[Prefi
 
 def _prefix(draft: Draft, text: str, option: str, negated: bool) -> Prefix | None:
     try:
-        network, mask = parse_masked(text)
+        return one_prefix(text, negated, draft.family)
     except ValueError as error:
         raise _bad(text, option, error) from None
-    if draft.family and network.version != draft.family:
-        raise ValueError(f"bad value {text!r} for {option}: IPv{draft.family} was expected")
+
+
+def one_prefix(text: str, negated: bool, family: int) -> Prefix | None:
+    network, mask = parse_masked(text)
+    if family and network.version != family:
+        raise ValueError(f"IPv{family} was expected")
     if network.prefixlen == 0 and not negated:
         return None  # matches everything, and iptables-save does not print it
     return Prefix(network, negated, mask)
@@ -87,9 +91,13 @@ def _read_out_interface(draft: Draft, at: int, negated: bool) -> int:
 
 def _interface(text: str, option: str, negated: bool) -> Interface | None:
     try:
-        name = parse_interface(text)
+        return one_interface(text, negated)
     except ValueError as error:
         raise _bad(text, option, error) from None
+
+
+def one_interface(text: str, negated: bool) -> Interface | None:
+    name = parse_interface(text)
     return None if name == "+" and not negated else Interface(name, negated)
 
 
@@ -97,13 +105,23 @@ def _read_protocol(draft: Draft, at: int, negated: bool) -> int:
     _once(draft, "-p")
     text, negated, after = _value(draft, at, negated)
     try:
-        number = parse_protocol(text)
+        draft.protocol = one_protocol(text, negated)
+    except NeverMatches:
+        raise
     except ValueError as error:
         raise _bad(text, "-p", error) from None
-    if number == 0 and negated:
-        raise ValueError("'! -p all' would never match")
-    draft.protocol = Protocol(number, negated) if number else None
     return after
+
+
+class NeverMatches(ValueError):
+    """Words that iptables refuses as they stand, whatever the value."""
+
+
+def one_protocol(text: str, negated: bool) -> Protocol | None:
+    number = parse_protocol(text)
+    if number == 0 and negated:
+        raise NeverMatches("'! -p all' would never match")
+    return Protocol(number, negated) if number else None
 
 
 def _read_fragment(draft: Draft, at: int, negated: bool) -> int:
@@ -129,26 +147,39 @@ def _read_family(draft: Draft, at: int, negated: bool) -> int:
 
 
 def _read_match(draft: Draft, at: int, negated: bool) -> int:
-    name = _extension_name(draft, at, negated)
-    name = MATCH_ALIASES.get(name, name)
-    draft.opened.append(Extension(name, MATCHES.get(name)))
+    _refuse_negation(draft, at, negated)
+    draft.opened.append(extension_of_match(draft.words, at))
     return at + 2
+
+
+def extension_of_match(words: list[str], at: int) -> Extension:
+    name = _extension_name(words, at)
+    name = MATCH_ALIASES.get(name, name)
+    return Extension(name, MATCHES.get(name))
 
 
 def _read_jump(draft: Draft, at: int, negated: bool) -> int:
     _once(draft, "-j or -g")
-    name = _extension_name(draft, at, negated)
-    goto = draft.words[at] in ("-g", "--goto")
-    known = {} if goto else TARGETS.get(name)
-    draft.opened.append(Extension(name, known, is_target=True, goto=goto))
+    _refuse_negation(draft, at, negated)
+    draft.opened.append(extension_of_jump(draft.words, at))
     return at + 2
 
 
-def _extension_name(draft: Draft, at: int, negated: bool) -> str:
-    option = draft.words[at]
+def extension_of_jump(words: list[str], at: int) -> Extension:
+    name = _extension_name(words, at)
+    goto = words[at] in ("-g", "--goto")
+    known = {} if goto else TARGETS.get(name)
+    return Extension(name, known, is_target=True, goto=goto)
+
+
+def _refuse_negation(draft: Draft, at: int, negated: bool) -> None:
     if negated:
-        raise ValueError(f"{option} cannot be negated")
-    name = draft.words[at + 1] if at + 1 < len(draft.words) else ""
+        raise ValueError(f"{draft.words[at]} cannot be negated")
+
+
+def _extension_name(words: list[str], at: int) -> str:
+    option = words[at]
+    name = words[at + 1] if at + 1 < len(words) else ""
     if not name or name[0] in "!-" or any(letter in name for letter in SPACE + '"'):
         raise ValueError(f"a name was expected after {option}")
     return name
