@@ -11,6 +11,7 @@ from dataplane.cluster.objects import Cluster, EndpointSlice, Service
 from dataplane.cluster.validate import dns_subdomain, kind_name
 from dataplane.cluster.wording import printable
 from dataplane.errors import Source
+from dataplane.node.lasting import lasting
 
 Warn = Callable[[str], None]
 Key = tuple[str, str]
@@ -35,12 +36,14 @@ def load(paths: Sequence[str], warn: Warn = _silent) -> Cluster:
     warn    is called with each thing derived, and once with what was ignored
     raises  ParseError, ObjectError, UsageError
     """
-    return _build(documents.read(paths), warn)
+    with lasting():
+        return _build(documents.read(paths), warn)
 
 
 def loads(text: str, path: str = "<text>", warn: Warn = _silent) -> Cluster:
     """The same from text."""
-    return _build(documents.parse(text, path), warn)
+    with lasting():
+        return _build(documents.parse(text, path), warn)
 
 
 class _Collected:

@@ -1,6 +1,7 @@
 """How kube-proxy tells pods' own traffic from traffic of others (detectLocalMode)."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 from dataplane.control.kube_proxy import KubeProxyOptions, ProxyHost
 from dataplane.node.iptables import Interface, Prefix, Rule
@@ -30,7 +31,12 @@ def from_others(rule: Rule, pods: Detector) -> Rule:
 
 def _narrowed(rule: Rule, pods: Detector, *, negated: bool) -> Rule:
     if isinstance(pods, Prefix):
-        return replace(rule, src=replace(pods, negated=negated))
+        return replace(rule, src=_turned(pods, negated))
     if isinstance(pods, Interface):
-        return replace(rule, in_interface=replace(pods, negated=negated))
+        return replace(rule, in_interface=Interface(pods.name, negated))
     return rule
+
+
+@lru_cache(maxsize=16)
+def _turned(pods: Prefix, negated: bool) -> Prefix:
+    return replace(pods, negated=negated)

@@ -40,4 +40,5 @@ def separate_endpoint(port: ProxiedPort, endpoint: ServiceEndpoint) -> str:
 @lru_cache(maxsize=1 << 17)  # all nodes have the same chains
 def _hash(text: str) -> str:
     # Sixteen letters keep every chain name within the kernel's 28 (XT_EXTENSION_MAXNAMELEN).
-    return b32encode(sha256(text.encode()).digest()).decode()[:16]
+    # Ten bytes make sixteen letters; kube-proxy encodes all of them, and cuts.
+    return b32encode(sha256(text.encode()).digest()[:10]).decode()

@@ -14,6 +14,7 @@ from dataplane.control.local_traffic import from_others, from_pods
 from dataplane.control.proxy_sync import LOOPBACK, Sync
 from dataplane.control.rules import (
     addrtype,
+    aimed,
     comment,
     dnat,
     dport,
@@ -232,4 +233,4 @@ def _append(
     sync: Sync, port: ProxiedPort, table: str, chain: str, rule: Rule, target: Target | None
 ) -> None:
     source = port.service.metadata.source
-    sync.tables.append(table, chain, replace(rule, target=target, source=source))
+    sync.tables.append(table, chain, aimed(rule, target, source))

@@ -5,6 +5,7 @@ from ipaddress import AddressValueError, IPv4Address
 from dataplane.node.iptables_forms import valued
 from dataplane.node.iptables_rules import Option
 from dataplane.node.iptables_values import (
+    dotted,
     found_ipv4,
     found_network,
     network_text,
@@ -32,6 +33,8 @@ def address_text(text: str) -> str:
     """An address without a mask, as inet_ntop writes it."""
     if "/" in text:
         raise ValueError("an address without a mask was expected")
+    if dotted(text) is not None:
+        return text
     return network_text(parse_network(text)).partition("/")[0]
 
 
