@@ -1,14 +1,14 @@
 """What each node's kernel is set to: sysctls, and what stands at its hooks."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from _fastpath.image import Hook, HookKind, Tick
 from _fastpath.state import CtTimeout
 from dataplane.errors import TableError
 from dataplane.image.rules import BaseChain, RuleTables
 from dataplane.node.icmp_limits import icmp_limits
-from dataplane.node.iptables import Ruleset, Target
+from dataplane.node.iptables import Chain, Ruleset, Target
 from dataplane.node.state import NodeState
 
 HOOKS = {
@@ -132,12 +132,7 @@ def sysctl(state: NodeState, name: str, default: int, most: int) -> int:
 def accounts(state: NodeState) -> bool:
     """Does conntrack count packets and bytes?  A connbytes rule turns that on."""
     return sysctl(state, "net.netfilter.nf_conntrack_acct", 0, 1) > 0 or any(
-        match.name == "connbytes"
-        for ruleset in (state.iptables, state.ip6tables)
-        for table in ruleset.tables.values()
-        for chain in table.chains.values()
-        for rule in chain.rules
-        for match in rule.matches
+        "connbytes" in _match_names(ruleset) for ruleset in (state.iptables, state.ip6tables)
     )
 
 
@@ -162,16 +157,17 @@ def hook_rows(rules: RuleTables, node: str, family: int, ruleset: Ruleset) -> li
     """For each Hook, its entries by priority."""
     rows: list[list[HookRow]] = [[] for _ in range(Hook.HOOKS)]
     has_nat = "nat" in ruleset.tables
+    is_tracked = tracks_connections(ruleset)
+    is_gathered = is_tracked or gathers_fragments(ruleset)
     for name, hook in HOOKS.items():
         entries = list(_table_entries(rules, node, family, name, ruleset))
         if has_nat and name in NAT_PRIORITIES:
             chain = rules.base_chains.get((node, family, "nat", name))
             entry, underflow = chain or (NO_CHAIN, NO_CHAIN)
             entries.append((NAT_PRIORITIES[name], entry, underflow, int(HookKind.ENTRY_NAT), 2, 0))
-        is_tracked = tracks_connections(ruleset)
         if is_tracked:
             entries += _conntrack_entries(name)
-        if name in ("PREROUTING", "OUTPUT") and (is_tracked or gathers_fragments(ruleset)):
+        if name in ("PREROUTING", "OUTPUT") and is_gathered:
             entries.append((DEFRAG_PRIORITY, NO_CHAIN, NO_CHAIN, int(HookKind.ENTRY_DEFRAG), 0, 0))
         rows[hook] = sorted(entries)
     return rows
@@ -203,25 +199,31 @@ def _conntrack_entries(hook: str) -> Iterator[HookRow]:
 
 
 def tracks_connections(ruleset: Ruleset) -> bool:
-    for table in ruleset.tables.values():
-        for chain in table.chains.values():
-            for rule in chain.rules:
-                if rule.target and _is_tracking(rule.target):
-                    return True
-                if any(match.name in TRACKING_MATCHES for match in rule.matches):
-                    return True
-    return False
+    return not _match_names(ruleset).isdisjoint(TRACKING_MATCHES) or any(
+        _is_tracking(target) for target in _targets(ruleset)
+    )
 
 
 def gathers_fragments(ruleset: Ruleset) -> bool:
-    return any(
-        part.name in GATHERING
-        for table in ruleset.tables.values()
-        for chain in table.chains.values()
-        for rule in chain.rules
-        for part in (*rule.matches, rule.target)
-        if part is not None
-    )
+    targets = {target.name for target in _targets(ruleset)}
+    return not (_match_names(ruleset) | targets).isdisjoint(GATHERING)
+
+
+def _chains(ruleset: Ruleset) -> Iterator[Chain]:
+    for table in ruleset.tables.values():
+        yield from table.chains.values()
+
+
+def _match_names(ruleset: Ruleset) -> set[str]:
+    return {
+        match.name for chain in _chains(ruleset) for rule in chain.rules for match in rule.matches
+    }
+
+
+def _targets(ruleset: Ruleset) -> Iterable[Target]:
+    """Each that is written, once."""
+    targets = (rule.target for chain in _chains(ruleset) for rule in chain.rules)
+    return {id(target): target for target in targets if target is not None}.values()
 
 
 def _is_tracking(target: Target) -> bool:

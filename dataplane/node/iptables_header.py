@@ -105,22 +105,17 @@ def _read_protocol(draft: Draft, at: int, negated: bool) -> int:
     _once(draft, "-p")
     text, negated, after = _value(draft, at, negated)
     try:
-        draft.protocol = one_protocol(text, negated)
-    except NeverMatches:
-        raise
+        parse_protocol(text)
     except ValueError as error:
         raise _bad(text, "-p", error) from None
+    draft.protocol = one_protocol(text, negated)
     return after
-
-
-class NeverMatches(ValueError):
-    """Words that iptables refuses as they stand, whatever the value."""
 
 
 def one_protocol(text: str, negated: bool) -> Protocol | None:
     number = parse_protocol(text)
     if number == 0 and negated:
-        raise NeverMatches("'! -p all' would never match")
+        raise ValueError("'! -p all' would never match")
     return Protocol(number, negated) if number else None
 
 
