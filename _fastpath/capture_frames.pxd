@@ -1,6 +1,6 @@
 # Frames of captures on their way in (as Ethernet) and out (as pcap records).
 from cpython.buffer cimport Py_buffer
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from _fastpath.capture cimport frame_t
 

@@ -1,7 +1,7 @@
 """Frames on their way in, as Ethernet, and out, as pcap records.
 
-`to_ethernet` is specified by dataplane.reference.capture.to_ethernet, `format_records` by
-the scan that reads its output back.
+`to_ethernet` is specified by dataplane.reference.capture.to_ethernet, `format_records` and
+`format_taps` by the scan that reads their output back.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -12,6 +12,7 @@ from _fastpath.capture cimport (
     EN10MB, FRAME_FORMLESS, IPV4, IPV6, LINUX_SLL, LINUX_SLL2, MAX_FRAME, RAW, RAW_BSD,
     RAW_OPENBSD,
 )
+from _fastpath.trace cimport tap_t
 
 
 cdef extern from "<endian.h>" nogil:
@@ -156,10 +157,19 @@ def to_ethernet(
         raise ValueError(f"frame {done} is out of bounds, or there is no room for it")
 
 
+cdef inline void record_header(uint64_t time_ns, uint32_t captured, uint32_t length,
+                               uint8_t* out) noexcept nogil:
+    cdef uint32_t[4] header         # seconds, nanoseconds, captured, length
+    header[0] = htole32(<uint32_t>(time_ns // 1000000000))
+    header[1] = htole32(<uint32_t>(time_ns % 1000000000))
+    header[2] = htole32(captured)
+    header[3] = htole32(length)
+    memcpy(out, header, 16)
+
+
 # Bytes written; 0 if a frame is out of bounds or has no room.
 cdef uint64_t records_write(const frame_t* frames, Py_ssize_t count, const uint8_t* data,
                             uint64_t size, uint8_t* out, uint64_t room) noexcept nogil:
-    cdef uint32_t[4] header         # seconds, nanoseconds, captured, length
     cdef const frame_t* frame
     cdef uint64_t here = 0
     cdef Py_ssize_t i
@@ -169,11 +179,7 @@ cdef uint64_t records_write(const frame_t* frames, Py_ssize_t count, const uint8
             return 0
         if frame.captured > MAX_FRAME or room - here < <uint64_t>frame.captured + 16:
             return 0
-        header[0] = htole32(<uint32_t>(frame.time_ns // 1000000000))
-        header[1] = htole32(<uint32_t>(frame.time_ns % 1000000000))
-        header[2] = htole32(frame.captured)
-        header[3] = htole32(frame.length)
-        memcpy(out + here, header, 16)
+        record_header(frame.time_ns, frame.captured, frame.length, out + here)
         if frame.captured > 0:      # `data` may be NULL when there are no bytes at all
             memcpy(out + here + 16, data + frame.offset, frame.captured)
         here += <uint64_t>frame.captured + 16
@@ -202,3 +208,71 @@ def format_records(
     if written == 0:
         raise ValueError("a frame is out of bounds, too long, or there is no room for it")
     return written
+
+
+# The latest time in seconds, or -1 for a row that is of no device or does not lie in the data; bytes
+# that the records of each device take are added to `sizes`.
+cdef int64_t taps_measure(const tap_t* rows, Py_ssize_t count, uint64_t size, uint64_t* sizes,
+                          int32_t devices) noexcept nogil:
+    cdef uint64_t latest = 0
+    cdef Py_ssize_t i
+    for i in range(count):
+        if rows[i].device < 0 or rows[i].device >= devices:
+            return -1
+        if rows[i].offset > size or rows[i].size > size - rows[i].offset:
+            return -1
+        latest = max(latest, rows[i].time_ns)
+        sizes[rows[i].device] += <uint64_t>rows[i].size + 16
+    return <int64_t>(latest // 1000000000)
+
+
+cdef void taps_write(const tap_t* rows, Py_ssize_t count, const uint8_t* data, uint64_t* at,
+                     uint8_t* out) noexcept nogil:
+    cdef const tap_t* row
+    cdef uint8_t* here
+    cdef Py_ssize_t i
+    for i in range(count):
+        row = &rows[i]
+        here = out + at[row.device]
+        record_header(row.time_ns, row.size, row.length, here)
+        memcpy(here + 16, data + row.offset, row.size)
+        at[row.device] += <uint64_t>row.size + 16
+
+
+def measure_taps(const tap_t[::1] rows not None, const uint8_t[::1] data not None,
+                 uint64_t[::1] sizes not None):
+    """Seconds of the latest time; bytes that each device's records take are added to `sizes`.
+
+    rows    (n,) TAP whose frames are in `data`
+    sizes   (devices,) uint64
+    raises  ValueError for a row of no device, or a frame that is out of bounds
+    """
+    cdef int64_t latest = 0
+    if rows.shape[0] and sizes.shape[0]:
+        with nogil:
+            latest = taps_measure(&rows[0], rows.shape[0], data.shape[0], &sizes[0],
+                                  <int32_t>sizes.shape[0])
+    if latest < 0 or (rows.shape[0] and not sizes.shape[0]):
+        raise ValueError("an output frame is of no device, or out of bounds")
+    return latest
+
+
+def format_taps(const tap_t[::1] rows not None, const uint8_t[::1] data not None,
+                uint64_t[::1] starts not None, uint8_t[::1] out not None):
+    """Write output frames as records of nanosecond pcap files, each device's in one piece.
+
+    rows    (n,) TAP; seconds of time_ns below 2^32
+    starts  (devices,) uint64: where in `out` the records of each begin; they end where the next
+            ones begin, and are as long as `measure_taps` says.  Moved to their ends.
+    raises  ValueError if they are not
+    """
+    cdef uint64_t[::1] sizes = starts.copy()
+    cdef Py_ssize_t i
+    measure_taps(rows, data, sizes)
+    for i in range(starts.shape[0]):
+        if sizes[i] > <uint64_t>(out.shape[0] if i + 1 == starts.shape[0] else starts[i + 1]):
+            raise ValueError("the records of a device have no room")
+    if rows.shape[0]:
+        with nogil:
+            taps_write(&rows[0], rows.shape[0], &data[0] if data.shape[0] else NULL, &starts[0],
+                       &out[0])

@@ -1,10 +1,20 @@
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from _fastpath.capture import FrameFlag
-from _fastpath.capture_frames import MAX_GROWTH, Buffers, format_records, to_ethernet
+from _fastpath.capture_frames import (
+    MAX_GROWTH,
+    Buffers,
+    format_records,
+    format_taps,
+    measure_taps,
+    to_ethernet,
+)
+from dataplane.image.dtypes import TAP
 from dataplane.reference import capture as reference
 from dataplane.replay.capture import FRAME, INTERFACE
 
@@ -139,3 +149,53 @@ def test_records_refuse_frames_longer_than_the_snaplen():
 def test_records_refuse_array_of_another_layout():
     with pytest.raises(ValueError, match="Buffer dtype mismatch"):
         format_records(np.zeros(1, INTERFACE), b"", np.empty(99, np.uint8))
+
+
+def taps_of(*rows):
+    """Rows are (device, time, offset, size, length)."""
+    found = np.zeros(len(rows), TAP)
+    for row, values in zip(found, rows, strict=True):
+        for name, value in zip(
+            ("device", "time_ns", "offset", "size", "length"), values, strict=True
+        ):
+            row[name] = value
+    return found
+
+
+tap_rows = st.tuples(
+    st.integers(0, 3), st.integers(0, 2**32 * 10**9 - 1), st.integers(0, 20), st.integers(0, 20),
+    st.integers(0, 2000),
+)  # fmt: skip
+
+
+@given(st.lists(tap_rows, max_size=12))
+def test_format_taps_gives_each_device_its_frames_in_order(rows):
+    data = np.arange(40, dtype=np.uint8)
+    taps, sizes = taps_of(*rows), np.zeros(4, np.uint64)
+    assert measure_taps(taps, data, sizes) == max([row[1] for row in rows], default=0) // 10**9
+    ends = np.cumsum(sizes)
+    out = np.empty(int(ends[-1]), np.uint8)
+    format_taps(taps, data, ends - sizes, out)
+    for device in range(4):
+        mine = [row for row in rows if row[0] == device]
+        expected = b"".join(
+            struct.pack("<IIII", *divmod(time, 10**9), size, length) + bytes(data[at : at + size])
+            for _, time, at, size, length in mine
+        )
+        assert out[int(ends[device] - sizes[device]) : int(ends[device])].tobytes() == expected
+
+
+@pytest.mark.parametrize(
+    "row", [(-1, 0, 0, 1, 1), (4, 0, 0, 1, 1), (0, 0, 39, 2, 2), (0, 0, 2**64 - 1, 2, 2)]
+)
+def test_format_taps_refuses_what_is_out_of_bounds(row):
+    with pytest.raises(ValueError, match="of no device, or out of bounds"):
+        measure_taps(taps_of(row), np.zeros(40, np.uint8), np.zeros(4, np.uint64))
+
+
+def test_format_taps_refuses_too_little_room():
+    starts = np.zeros(4, np.uint64)
+    with pytest.raises(ValueError, match="have no room"):
+        format_taps(
+            taps_of((0, 0, 0, 1, 1)), np.zeros(40, np.uint8), starts, np.zeros(99, np.uint8)
+        )

@@ -14,7 +14,8 @@ from dataplane.node.folder import read_node
 from dataplane.replay import both
 from dataplane.replay.capture import merge, open_captures
 from dataplane.replay.difference import Difference, compare, selected
-from dataplane.replay.replay import Options, _Run, replay
+from dataplane.replay.replay import Options, replay
+from dataplane.replay.run import Run
 from dataplane.replay.slow import SlowEngine, frame_of
 
 from . import frames as fr
@@ -134,9 +135,9 @@ def packet_of(sport, src=CLIENT, dst=WEB2):
 
 
 def runs(nodes, chosen):
-    """What starts the kernels on some frames, as `replay` does it."""
+    """What starts the kernels, as `replay` does it."""
     image = assemble(nodes, seed=chosen.seed)
-    return lambda frames: _Run(image, frames, replace(chosen, taps="all", events=True))
+    return lambda: Run(image, replace(chosen, taps="all", events=True))
 
 
 def difference(reference_nodes, frames, chosen=None, nodes=None):

@@ -1,12 +1,24 @@
 """Options that several verbs have, and how they are read."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
+LEAST_WINDOW, MOST_WINDOW = 1 << 16, 1 << 36
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Decorator = Callable[[Decorated], Decorated]
+
+
+def _size(ctx: click.Context, param: click.Parameter, text: str) -> int:
+    """Bytes, in powers of 1024 with a letter."""
+    found = re.fullmatch(r"(\d{1,12})([KMG]?)", text.upper())
+    size = int(found[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[found[2]] if found else 0
+    if not LEAST_WINDOW <= size <= MOST_WINDOW:
+        raise click.BadParameter(f"{text!r}, but a size from 64K to 64G was expected", ctx, param)
+    return size
+
 
 MANIFESTS = click.option(
     "-f",
@@ -49,6 +61,15 @@ CAPTURES = click.option(
     required=True,
     metavar="CAPTURE…",
     help="pcap or pcapng, also compressed; - for standard input.",
+)
+WINDOW = click.option(
+    "--window",
+    "window_bytes",
+    callback=_size,
+    default="16M",
+    show_default=True,
+    metavar="SIZE",
+    help="How much of the captures is in memory at a time: 65536, 64K, 16M, 1G.",
 )
 CAPTURE = click.option(
     "-r", "--read", "capture", metavar="CAPTURE", help="pcap or pcapng, also compressed."

@@ -4,12 +4,14 @@ Packets that look and fare alike have the same words but for their time and numb
 put together once, and a window of them is read from the columns at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.recfunctions import repack_fields
 
+from dataplane.cli import output
 from dataplane.cluster.wording import printable
 from dataplane.replay.fast import NO_FLOW
 from dataplane.replay.result import Result
@@ -19,15 +21,39 @@ from dataplane.trace.jsonl import JsonLines
 from dataplane.trace.line import Lines
 
 WINDOW = 1 << 14
+LINES_AT_ONCE = 1 << 8
 TEXTS_KEPT = 1 << 16
 OBJECTS_KEPT = 1 << 12  # some kilobytes each
 OF_ONE_PACKET = ("time_ns", "packet", "flow", "length")
 
 
+Write = Callable[[Result], None]
+
+
+def writer(form: str, describer: Describer) -> Write:
+    """Writes what became of each packet of a window to standard output: "text" or "jsonl"."""
+    if form == "jsonl":
+        objects, write_bytes = Objects(describer), output.bytes_writer()
+
+        def write_objects(result: Result) -> None:
+            for line in objects.lines(result):
+                write_bytes(line)
+
+        return write_objects
+    texts, write = Texts(describer), output.text_writer()
+
+    def write_texts(result: Result) -> None:
+        lines = texts.lines(result)
+        while text := "".join(islice(lines, LINES_AT_ONCE)):
+            write(text)
+
+    return write_texts
+
+
 def captions(result: Result, start: int = 0, stop: int | None = None) -> Iterator[Caption]:
     """Which packets they are."""
     frames = result.frames
-    first = int(result.columns["time_ns"][0]) if len(result) else 0
+    first = result.start_ns
     paths = [capture.path for capture in frames.captures]
     columns = (
         frames.source[start:stop].tolist(),
@@ -41,36 +67,48 @@ def captions(result: Result, start: int = 0, stop: int | None = None) -> Iterato
         yield Caption(number, paths[source], time_ns, first, known_flow, bool(reply))
 
 
-def text_lines(result: Result, describer: Describer) -> Iterator[str]:
-    lines = Lines(describer)
-    rests: dict[bytes, str] = {}
-    files = {capture.path: _label(capture.path) for capture in result.frames.captures}
-    if len(result.frames.captures) == 1:
-        files = dict.fromkeys(files, "")
-    for index, key, caption in _rows(result, OF_ONE_PACKET):
-        rest = rests.get(key)
-        if rest is None:
-            if len(rests) == TEXTS_KEPT:
-                rests.clear()
-            rest = rests[key] = lines.rest(result.record(index), path_of(result, index))
-        yield f"{lines.head(caption, files[caption.file])} {rest}\n"
+class Texts:
+    """A line of text for each packet, window by window."""
+
+    def __init__(self, describer: Describer):
+        self._lines = Lines(describer)
+        self._rests: dict[bytes, str] = {}
+
+    def lines(self, result: Result) -> Iterator[str]:
+        captures, rests = result.frames.captures, self._rests
+        files = {capture.path: _label(capture.path) for capture in captures}
+        if len(captures) == 1:
+            files = dict.fromkeys(files, "")
+        for index, key, caption in _rows(result, OF_ONE_PACKET):
+            rest = rests.get(key)
+            if rest is None:
+                if len(rests) == TEXTS_KEPT:
+                    rests.clear()
+                rest = rests[key] = self._lines.rest(result.record(index), path_of(result, index))
+            yield f"{self._lines.head(caption, files[caption.file])} {rest}\n"
 
 
 def _label(path: str) -> str:
     return printable(Path(path).name) + ":"
 
 
-def json_lines(result: Result, describer: Describer) -> Iterator[bytes]:
-    lines = JsonLines(describer)
-    fates: dict[bytes, bytes] = {}
-    for index, key, caption in _rows(result, OF_ONE_PACKET[:2]):
-        fate = fates.get(key)
-        if fate is None:
-            if len(fates) == OBJECTS_KEPT:
-                fates.clear()
-            record, path = result.record(index), path_of(result, index)
-            fate = fates[key] = lines.fate(record, caption, path)
-        yield lines.joined(caption, fate)
+class Objects:
+    """A JSON object for each packet, window by window."""
+
+    def __init__(self, describer: Describer):
+        self._lines = JsonLines(describer)
+        self._fates: dict[bytes, bytes] = {}
+
+    def lines(self, result: Result) -> Iterator[bytes]:
+        fates = self._fates
+        for index, key, caption in _rows(result, OF_ONE_PACKET[:2]):
+            fate = fates.get(key)
+            if fate is None:
+                if len(fates) == OBJECTS_KEPT:
+                    fates.clear()
+                record, path = result.record(index), path_of(result, index)
+                fate = fates[key] = self._lines.fate(record, caption, path)
+            yield self._lines.joined(caption, fate)
 
 
 def path_of(result: Result, index: int) -> int:

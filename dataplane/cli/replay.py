@@ -1,16 +1,19 @@
 """dataplane replay"""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from dataplane.cli import differing, ending, inputs, options, output, packets
-from dataplane.cli.tally import tally
+from dataplane.cli.tally import Tally
 from dataplane.node.folder import write_node
-from dataplane.replay import choose, tap_files
+from dataplane.replay import choose
+from dataplane.replay.capture_stream import Windows
 from dataplane.replay.difference import Difference
-from dataplane.replay.replay import Options, replay
+from dataplane.replay.replay import Options, replay, replay_windows
 from dataplane.replay.result import Result
+from dataplane.replay.tap_files import TapFiles
 from dataplane.trace.describe import Describer
 from dataplane.trace.summary import summary
 
@@ -32,6 +35,7 @@ from dataplane.trace.summary import summary
 @options.CHOOSE
 @options.SEED
 @options.ENGINE
+@options.WINDOW
 @options.LENIENT
 @options.PROXY_MODE
 @click.option("-q", "--quiet", "is_quiet", is_flag=True, help="The summary only, and no notes.")
@@ -50,6 +54,7 @@ def command(
     choice_file: str | None,
     seed: int,
     engine: str,
+    window_bytes: int,
     is_lenient: bool,
     proxy_mode: str | None,
     is_quiet: bool,
@@ -73,30 +78,69 @@ def command(
         taps="all" if tap_folder else (),
     )
     try:
-        result = replay(given.nodes, captures, chosen, engine=engine, warn=warn)
+        if engine == "fast":
+            windows = Windows(captures, window_bytes)
+            results = replay_windows(given.nodes, windows, chosen, warn=warn)
+        else:
+            results = iter([replay(given.nodes, captures, chosen, engine=engine, warn=warn)])
+        describer = Describer(given.nodes, given.cluster)
+        with Told(describer, form, tap_folder, state_folder, is_quiet) as told:
+            for result in results:
+                told.take(result)
+            told.finish()
     except Difference as difference:
         return differing.tell(difference)
-    if tap_folder:
-        tap_files.write(result, tap_folder)
-    if state_folder:
-        _write_states(result, Path(state_folder))
-    _print(result, Describer(given.nodes, given.cluster), form, is_quiet)
     return ending.DONE
+
+
+class Told(ExitStack):
+    """What is told of a replay, and where, window by window."""
+
+    def __init__(
+        self,
+        describer: Describer,
+        form: str,
+        tap_folder: str | None,
+        state_folder: str | None,
+        is_quiet: bool,
+    ):
+        super().__init__()
+        self._taps = self.enter_context(TapFiles(tap_folder)) if tap_folder else None
+        self._states = Path(state_folder) if state_folder else None
+        self._packets = None if is_quiet else packets.writer(form, describer)
+        self._tally = Tally(describer) if form == "text" else None
+        self._end = "" if is_quiet else "\n"
+        self._reader_left: BrokenPipeError | None = None
+        self._last: Result | None = None
+
+    def take(self, result: Result) -> None:
+        self._last = result
+        if self._taps:
+            self._taps.take(result)
+        if self._packets:
+            self._print(self._packets, result)
+        if self._tally:
+            self._tally.take(result)
+
+    def _print(self, write: packets.Write, result: Result) -> None:
+        try:
+            write(result)
+        except BrokenPipeError as error:  # who reads has enough; files are still to be written
+            if self._taps is None and self._states is None:
+                raise
+            self._reader_left, self._packets = error, None
+
+    def finish(self) -> None:
+        if self._taps:
+            self._taps.finish()
+        if self._states and self._last:
+            _write_states(self._last, self._states)
+        if self._reader_left:
+            raise self._reader_left
+        if self._tally:
+            output.text_writer()(f"{self._end}{summary(self._tally.summary())}")
 
 
 def _write_states(result: Result, folder: Path) -> None:
     for name, state in result.states().items():
         write_node(state, folder / inputs.folder_name(name), counters=True)
-
-
-def _print(result: Result, describer: Describer, form: str, is_quiet: bool) -> None:
-    if form == "jsonl":
-        write_bytes = output.bytes_writer()
-        for line in packets.json_lines(result, describer) if not is_quiet else ():
-            write_bytes(line)
-        return
-    write = output.text_writer()
-    for text in packets.text_lines(result, describer) if not is_quiet else ():
-        write(text)
-    blank = "" if is_quiet else "\n"
-    write(f"{blank}{summary(tally(result, describer))}")

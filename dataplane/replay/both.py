@@ -7,7 +7,7 @@ from dataplane.node.state import NodeState
 from dataplane.replay import after
 from dataplane.replay.capture import Frames
 from dataplane.replay.difference import Difference, Found, compare, compare_lists
-from dataplane.replay.result import Array, Result, flow_of
+from dataplane.replay.result import Result, flow_of
 from dataplane.replay.slow import SlowEngine, frame_of
 
 if TYPE_CHECKING:
@@ -19,17 +19,16 @@ WINDOW_FRAMES = 64  # every frame at every device is kept for so long
 class FastRun(Protocol):
     """The kernels, while a replay runs.  It keeps events, and frames of all devices."""
 
-    def window(self, rows: Array, data: Array, first: int) -> None: ...
-    def result(self) -> Result: ...
+    def all(self, frames: Frames) -> Result: ...
 
 
-Start = Callable[[Frames], FastRun]
+Start = Callable[[], FastRun]
 
 
 def check(start: Start, nodes: Mapping[str, NodeState], frames: Frames, options: "Options") -> None:
     """Raises Difference unless the engines agree on every packet and on what is left behind.
 
-    start  the kernels, to be given some frames
+    start  the kernels, at their beginning
     nodes  what the reference engine walks
     """
     difference = find(start, nodes, frames, options)
@@ -41,21 +40,22 @@ def find(
     start: Start, nodes: Mapping[str, NodeState], frames: Frames, options: "Options"
 ) -> Difference | None:
     """The first difference, packet by packet."""
-    fast, slow = start(frames), SlowEngine(nodes, options)
+    fast, slow = start(), SlowEngine(nodes, options)
 
     def again(some: Frames) -> Difference | None:
         return find(start, nodes, some, options)
 
     for first in range(0, len(frames), WINDOW_FRAMES):
-        rows, data = frames.ethernet(first, first + WINDOW_FRAMES)
-        fast.window(rows, data, first)
-        result = fast.result()
-        for index, row in enumerate(rows, start=first):
+        some = frames.part(first, first + WINDOW_FRAMES)
+        result = fast.all(some)
+        rows, data = some.ethernet()
+        for index, row in enumerate(rows):
             record, other = result.record(index), slow.inject(*frame_of(row, data))
             found = compare(record, other)
             if found is not None:
-                return Difference(found, nodes, frames, options, again, index, record, other)
-    found = left_behind(fast.result(), slow)
+                at = first + index
+                return Difference(found, nodes, frames, options, again, at, record, other)
+    found = left_behind(result, slow)
     return Difference(found, nodes, frames, options, again) if found else None
 
 

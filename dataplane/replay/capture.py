@@ -7,20 +7,20 @@ count.  The walk reads them window by window as Ethernet (`Frames.ethernet`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from _fastpath.capture import MAX_FRAME, FrameFlag, Status
+from _fastpath.capture import LinkType, Status
 from _fastpath.capture import scan as scan_batch
 from _fastpath.capture_frames import MAX_GROWTH, Buffers, to_ethernet
 from _fastpath.capture_tuples import five_tuples
-from dataplane.errors import CaptureError, Source
+from dataplane.errors import Source
 from dataplane.image import dtypes
-from dataplane.replay import linktypes
 from dataplane.replay.capture_file import Bytes, read_bytes
+from dataplane.replay.capture_oddities import Oddities, corrupt, truncated, unreadable
 
 Array = NDArray[Any]
 
@@ -47,22 +47,8 @@ FIVE_TUPLE = np.dtype(
 )  # fmt: skip
 
 BATCH_FRAMES = 1 << 24
+LEAST_ETHERNET = 14  # bytes of its header
 SMALL_RECORD_BYTES = 16 + 60  # a pcap record of the shortest Ethernet frame
-
-CORRUPT = {
-    Status.BAD_VERSION: "a version that is not known (pcap 2.x and pcapng 1.0 are)",
-    Status.BAD_FRAME: f"a frame longer than its block or than {MAX_FRAME} bytes",
-    Status.BAD_BLOCK: "a block whose length cannot be right",
-    Status.BAD_SECTION: "a section header without a byte-order magic",
-    Status.BAD_OPTION: "an interface option whose length cannot be right",
-    Status.NO_INTERFACE: "a packet of an interface that was not described",
-}
-ODDITIES = {
-    FrameFlag.FRAME_LATE: "has a fraction of one second or more; carried into the seconds",
-    FrameFlag.FRAME_TIMELESS: "has no time; the time of the packet before is used",
-    FrameFlag.FRAME_CLAMPED: "has a time before 1970 or after 2554; the nearest one is used",
-    FrameFlag.FRAME_RAISED: "is said to be shorter than what was captured of it",
-}
 
 
 class Scan(NamedTuple):
@@ -100,6 +86,15 @@ class Frames:
     def warnings(self) -> list[str]:
         return [warning for capture in self.captures for warning in capture.warnings]
 
+    def part(self, start: int, stop: int) -> "Frames":
+        """Frames start:stop."""
+        return replace(
+            self,
+            records=self.records[start:stop],
+            source=self.source[start:stop],
+            number=self.number[start:stop],
+        )
+
     def where(self, index: int) -> Source:
         """File and packet number: `client.pcap:17`."""
         return Source(self.captures[self.source[index]].path, int(self.number[index]))
@@ -116,6 +111,9 @@ class Frames:
         A frame too short for its link type is FRAME_FORMLESS and has no bytes.
         """
         records = self.records[start:stop]
+        if len(self.captures) == 1 and _is_ethernet(records):
+            # The copy would be the same bytes: 42 ns a frame, IMIX.
+            return records, np.frombuffer(self.captures[0].data, np.uint8)
         written = np.empty(len(records), FRAME)
         size = int(records["captured"].sum(dtype=np.uint64)) + MAX_GROWTH * len(records)
         data = np.empty(size, np.uint8)
@@ -128,6 +126,15 @@ class Frames:
         found = np.empty(len(rows), FIVE_TUPLE)
         five_tuples(rows, data, found)
         return found
+
+
+def _is_ethernet(records: Array) -> bool:
+    """All have their Ethernet form already, and there is none that has none."""
+    return bool(
+        len(records)
+        and (records["linktype"] == LinkType.EN10MB).all()
+        and records["captured"].min() >= LEAST_ETHERNET
+    )
 
 
 def open_captures(paths: Sequence[str]) -> Frames:
@@ -146,13 +153,16 @@ def read(path: str) -> Capture:
     if len(data) == 0:
         return _capture(path, data, *_nothing(), [*warnings, "the file is empty"])
     found = scan(data)
-    if found.status == Status.NOT_CAPTURE:
-        raise CaptureError("neither pcap nor pcapng", source)
-    if found.status in CORRUPT:
-        message = f"corrupt at byte {found.offset}: {CORRUPT[found.status]}"
-        raise CaptureError(message, source)
-    _check_linktypes(found.frames, source)
-    return _capture(path, data, found.frames, found.interfaces, warnings + _oddities(found))
+    if found.status not in (Status.DONE, Status.TRUNCATED):
+        raise corrupt(found.status, found.offset, source)
+    wrong = unreadable(found.frames, 0, source)
+    if wrong:
+        raise wrong[1]
+    oddities = Oddities()
+    if found.status == Status.TRUNCATED:
+        oddities.say(truncated(found.frames, len(found.frames), found.offset))
+    oddities.look(found.frames, 0)
+    return _capture(path, data, found.frames, found.interfaces, warnings + oddities.texts())
 
 
 def _capture(
@@ -184,43 +194,6 @@ def scan(data: Bytes, batch_frames: int | None = None) -> Scan:
     frames = np.concatenate([*batches, batch[:filled]]) if batches else batch[:filled]
     described = interfaces[: int(cursor["interfaces"][0])]
     return Scan(frames, described, Status(status), int(cursor["offset"][0]))
-
-
-def _check_linktypes(frames: Array, source: Source) -> None:
-    for linktype in np.unique(frames["linktype"]).tolist():
-        if linktype not in linktypes.SUPPORTED:
-            first = int(np.argmax(frames["linktype"] == linktype)) + 1
-            readable = ", ".join(linktypes.describe(known) for known in sorted(linktypes.SUPPORTED))
-            raise CaptureError(
-                f"packet {first} has link type {linktypes.describe(linktype)}, "
-                f"but only these are read: {readable}",
-                source,
-            )
-
-
-def _oddities(found: Scan) -> list[str]:
-    frames, times = found.frames, found.frames["time_ns"]
-    warnings = []
-    if found.status == Status.TRUNCATED:
-        is_cut = len(frames) and frames["flags"][-1] & FrameFlag.FRAME_CUT
-        kept = (
-            f"; {frames['captured'][-1]} bytes of packet {len(frames)} are kept" if is_cut else ""
-        )
-        warnings.append(f"the file ends within the record at byte {found.offset}{kept}")
-    for flag, text in ODDITIES.items():
-        warnings += _count(frames["flags"] & flag != 0, text)
-    backwards = np.zeros(len(times), bool)
-    backwards[1:] = times[1:] < times[:-1]
-    return warnings + _count(backwards, "is earlier than the packet before it")
-
-
-def _count(is_odd: Array, text: str) -> list[str]:
-    """`packet 3 is odd`, and how many more are; nothing if none is."""
-    count = int(is_odd.sum())
-    if count == 0:
-        return []
-    more = f" (and {count - 1} more)" if count > 1 else ""
-    return [f"packet {int(np.argmax(is_odd)) + 1} {text}{more}"]
 
 
 def merge(captures: Sequence[Capture]) -> Frames:

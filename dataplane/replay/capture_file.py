@@ -34,7 +34,7 @@ FOREIGN = {
     b"PK\3\4": "zip",
 }
 
-Bytes = bytes | mmap.mmap
+Bytes = bytes | mmap.mmap | memoryview
 
 
 # At most so many bytes, from one read of what lies below; none at the end.
@@ -100,19 +100,31 @@ def _open(path: str) -> IO[bytes]:
 def _unpack(file: IO[bytes], source: Source) -> tuple[Bytes, list[str]]:
     head = file.read(16)
     file.seek(0)
-    for compression in COMPRESSIONS:
-        if head.startswith(compression.magic):
-            unpacked, is_whole = _spool(_unpacker(compression, file, source))
-            with unpacked:
-                warnings = [] if is_whole else [f"the {compression.name} data ends early"]
-                return _map(unpacked), warnings
+    compression = compression_of(head, source)
+    if compression is None:
+        return _map(file), []
+    unpacked, is_whole = _spool(unpacker(compression, file, source))
+    with unpacked:
+        return _map(unpacked), [] if is_whole else [ends_early(compression)]
+
+
+def compression_of(head: bytes, source: Source) -> Compression | None:
+    """How a file is compressed that begins like this; None: it is not.
+
+    Raises CaptureError if it is of a format known by name and not supported.
+    """
     for magic, name in FOREIGN.items():
         if head.startswith(magic):
             raise CaptureError(f"a {name} file, but only pcap and pcapng are read", source)
-    return _map(file), []
+    return next((each for each in COMPRESSIONS if head.startswith(each.magic)), None)
 
 
-def _unpacker(compression: Compression, file: IO[bytes], source: Source) -> Read:
+def ends_early(compression: Compression) -> str:
+    return f"the {compression.name} data ends early"
+
+
+def unpacker(compression: Compression, file: IO[bytes], source: Source) -> Read:
+    """Reads what is in it, and raises EOFError where it ends early, CaptureError elsewhere."""
     try:
         unpack = compression.open(file)
     except ImportError as error:

@@ -61,7 +61,7 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
     if path == "-":
         yield sys.stdout.buffer
         return
-    if Path(path).exists() and not Path(path).is_file():  # a pipe or a terminal: no renaming
+    if not is_replaceable(path):
         with Path(path).open("wb") as file:
             yield file
         return
@@ -72,3 +72,8 @@ def _replacing(path: str) -> Iterator[IO[bytes]]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_replaceable(path: str) -> bool:
+    """Another file may take its place: it is no pipe, and no terminal."""
+    return Path(path).is_file() or not Path(path).exists()

@@ -64,7 +64,11 @@ class Output:
 
 @dataclass(frozen=True)
 class Result:
-    """Columns for all packets; `record(n)` for one."""
+    """Columns for all packets; `record(n)` for one.
+
+    Of a replay that is told window by window, the packets of one window: `first` were before it.
+    Indices count within it; flows, paths and what the nodes hold are those of the whole so far.
+    """
 
     image: Image
     frames: Frames
@@ -74,6 +78,9 @@ class Result:
     output: Output
     event_rows: Array = field(repr=False)  # (k,) EVENT, by packet
     cluster: Cluster | None = field(default=None, repr=False)  # names of what was crossed
+    first: int = 0
+    begun_ns: int | None = None  # time of the replay's first packet
+    ended_ns: int = 0  # latest time before this window
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -118,7 +125,7 @@ class Result:
         """What happened to packet `index`, ready to be read."""
         record = self.record(index)
         path, number = self.number(index)
-        start_ns = int(self.columns["time_ns"][0])
+        start_ns = self.start_ns
         flow = record.flow if record.flow >= 0 else None
         caption = Caption(number, path, record.time_ns, start_ns, flow, record.is_reply)
         return Trace(record, self._describer, caption)
@@ -131,12 +138,14 @@ class Result:
         return (self.record(index) for index in range(len(self)))
 
     def _events(self, index: int) -> Iterator[Event]:
-        low, high = np.searchsorted(self.event_rows["packet"], [index, index + 1])
+        wanted = np.array([index, index + 1], np.uint32) + np.uint32(self.first)
+        low, high = np.searchsorted(self.event_rows["packet"], wanted)
         return (event_of(row) for row in self.event_rows[low:high])
 
     def _taps(self, index: int) -> Iterator[Tap]:
         rows = self.output.rows
-        low, high = np.searchsorted(rows["packet"], [index, index + 1])
+        wanted = np.array([index, index + 1], np.uint32) + np.uint32(self.first)
+        low, high = np.searchsorted(rows["packet"], wanted)
         return (tap_of(self.image, rows[at], self.output.frame(at)) for at in range(low, high))
 
     def flow(self, index: int) -> Flow | None:
@@ -166,7 +175,14 @@ class Result:
     @property
     def end_ns(self) -> int:
         """When the replay ended."""
-        return int(self.columns["time_ns"].max()) if len(self) else 0
+        return max(int(self.columns["time_ns"].max()) if len(self) else 0, self.ended_ns)
+
+    @property
+    def start_ns(self) -> int:
+        """Time of the replay's first packet."""
+        if self.begun_ns is not None:
+            return self.begun_ns
+        return int(self.columns["time_ns"][0]) if len(self) else 0
 
 
 def flow_of(image: Image, number: int, row: Any) -> Flow:

@@ -89,6 +89,36 @@ def test_what_nodes_hold_afterwards(tmp_path: Path) -> None:
     assert any(entry.original.dport == 53 for entry in node.conntrack)
 
 
+@pytest.mark.parametrize("window", ["64K", "70000", "1G"])
+def test_a_window_of_the_captures(window: str, tmp_path: Path) -> None:
+    """It changes nothing of what is told.  The captures are longer than the least window."""
+    data = Path(CLIENT_PCAP).read_bytes()
+    long = tmp_path / "long.pcap"
+    long.write_bytes(data + data[24:] * 9)
+    found = {}
+    for size in ("16M", window):
+        taps = str(tmp_path / size)
+        replay = ("replay", *CLUSTER, "-r", str(long), OUTSIDE_PCAP, "--window", size)
+        texts = output(*replay, "-w", taps), output(*replay, "-o", "jsonl")
+        files = {path.name: path.read_bytes() for path in Path(taps).iterdir()}
+        found[size] = texts, files
+    assert found["16M"] == found[window]
+
+
+@pytest.mark.parametrize("window", ["", "0", "1K", "-1M", "1T", "99999999999999999999", "x"])
+def test_a_window_that_cannot_be(window: str) -> None:
+    assert "a size from 64K to 64G" in error(*REPLAY, "--window", window)
+
+
+def test_what_comes_before_the_damage_is_told(tmp_path: Path) -> None:
+    data = Path(CLIENT_PCAP).read_bytes()
+    (tmp_path / "broken.pcap").write_bytes(data + b"\xff" * 100)
+    found = run("replay", *CLUSTER, "-r", str(tmp_path / "broken.pcap"), "-w", str(tmp_path / "w"))
+    assert found.exit_code == 2 and "corrupt at byte" in found.stderr
+    assert len(found.stdout.splitlines()) == 192
+    assert list((tmp_path / "w").iterdir()) == []  # no half of a file
+
+
 def test_one_way() -> None:
     found = objects(*REPLAY[:2], MANIFEST, "-r", CLIENT_PCAP, "--one-way")
     injected = [each for each in found if each["verdict"] != "SKIPPED"]

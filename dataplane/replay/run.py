@@ -1,0 +1,178 @@
+"""The arrays of one replay, while it runs: frames in, records out, room made where it runs out."""
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from _fastpath.engine import Engine
+from _fastpath.inject import Injector
+from dataplane.cluster.objects import Cluster
+from dataplane.image import dtypes, encode
+from dataplane.image.image import Image
+from dataplane.image.state import State
+from dataplane.node.state import Address
+from dataplane.replay.capture import Frames
+from dataplane.replay.fast import make_room
+from dataplane.replay.places import entry_of, tapped
+from dataplane.replay.result import Output, Result
+
+if TYPE_CHECKING:
+    from dataplane.replay.replay import Options
+
+Array = NDArray[Any]
+
+BATCH_FRAMES = 4096
+FLOWS = 1 << 12
+EVENTS = 1 << 16
+OUTPUT_BYTES = 16 << 20  # of output frames, after which they are passed on
+
+
+class Run:
+    """The arrays of one replay, while it runs."""
+
+    def __init__(self, image: Image, options: "Options", cluster: Cluster | None = None):
+        self.image, self.cluster = image, cluster
+        self.state = State(
+            image,
+            connections=options.connections,
+            choices=options.choices,
+            events_max=EVENTS if options.events else 0,
+            taps=tapped(image, options.taps),
+            has_listed=options.listed,
+        )
+        self.engine = Engine(self.image.arrays, self.state.arrays, image.seed)
+        self.flows = np.zeros(FLOWS, dtypes.FLOW)
+        self.injector = Injector(
+            self.engine, self.flows, _buckets(FLOWS), _clients(options.clients),
+            entry_of(image, options), options.one_way,
+        )  # fmt: skip
+        self.count = 0  # packets so far
+        self._begun_ns: int | None = None
+        self._ended_ns = 0
+        self._records = np.zeros(0, dtypes.RECORD)  # of one window
+        self._events: list[Array] = []
+        self._tap_rows: list[Array] = []
+        self._tap_data: list[Array] = []
+        self._tap_bytes = 0
+
+    def all(self, frames: Frames) -> Result:
+        """Every frame, and what became of all of them."""
+        records = np.zeros(len(frames), dtypes.RECORD)
+        for start in range(0, len(frames), BATCH_FRAMES):
+            stop = min(start + BATCH_FRAMES, len(frames))
+            rows, data = frames.ethernet(start, stop)
+            self._walk(rows, data, records[start:stop])
+        return self._result(frames, records)
+
+    def window(self, frames: Frames) -> Iterator[Result]:
+        """The next frames: what became of them, in several pieces where much came out.
+
+        A Result holds until the next is asked for: its arrays are used again.
+        """
+        rows, data = frames.ethernet()
+        if len(self._records) < len(rows):
+            self._records = np.zeros(len(rows), dtypes.RECORD)
+        start = 0
+        for begin in range(0, len(rows), BATCH_FRAMES):
+            stop = min(begin + BATCH_FRAMES, len(rows))
+            self._walk(rows[begin:stop], data, self._records[begin - start : stop - start])
+            if stop == len(rows) or self._output_bytes > OUTPUT_BYTES:
+                yield self._result(frames.part(start, stop), self._records[: stop - start])
+                start = stop
+
+    def _result(self, frames: Frames, records: Array) -> Result:
+        """Of these frames; with the events and output frames since the last one."""
+        events, rows, data = self._output()
+        if len(records) and self._begun_ns is None:
+            self._begun_ns = int(records["time_ns"][0])
+        found = Result(
+            image=self.image,
+            frames=frames,
+            columns=records,
+            state=self.state,
+            flow_rows=self.flows[: self.injector.flow_count],
+            output=Output(rows, data),
+            event_rows=events,
+            cluster=self.cluster,
+            first=self.count - len(records),
+            begun_ns=self._begun_ns,
+            ended_ns=self._ended_ns,
+        )
+        self._ended_ns = found.end_ns
+        return found
+
+    def _walk(self, rows: Array, data: Array, records: Array) -> None:
+        """Frames in Ethernet form."""
+        done = 0
+        if self.state.listed and len(rows):
+            self.state.begin(int(rows["time_ns"][0]))
+        while done < len(rows):
+            done += self.injector.run(rows[done:], data, records[done:], self.count + done)
+            if done < len(rows):
+                self._make_room(int(rows["time_ns"][done]))
+        self.count += len(rows)
+
+    def _make_room(self, now_ns: int) -> None:
+        self._take()
+        if self.injector.flow_count == len(self.flows):
+            self._grow_flows()
+        make_room(self.state, self.engine, now_ns)
+
+    def _grow_flows(self) -> None:
+        grown = np.zeros(2 * len(self.flows), dtypes.FLOW)
+        grown[: len(self.flows)] = self.flows
+        self.flows = grown
+        self.injector.point_flows(grown, _buckets(len(grown)))
+
+    # What came out: events and output frames.
+
+    @property
+    def _output_bytes(self) -> int:
+        return self._tap_bytes + int(self.engine.taken[2])
+
+    def _kept(self) -> tuple[Array, Array, Array]:
+        """What lies in the kernels' arrays."""
+        events, taps, size = self.engine.taken
+        arrays = self.state.arrays
+        rows = arrays["taps"][:taps]
+        if self._tap_bytes:
+            rows["offset"] += np.uint64(self._tap_bytes)
+        return arrays["events"][:events], rows, arrays["output"][:size]
+
+    def _take(self) -> None:
+        """Move events and output frames out of the kernels' reach."""
+        events, rows, data = self._kept()
+        if len(events):
+            self._events.append(events.copy())
+        if len(rows):
+            self._tap_rows.append(rows.copy())
+            self._tap_data.append(data.copy())
+            self._tap_bytes += len(data)
+        self.engine.clear_output()
+
+    def _output(self) -> tuple[Array, Array, Array]:
+        """Events, rows and bytes of output frames; those still in the kernels' arrays stay there
+        until the next packet is walked, and are not copied."""
+        events, rows, data = self._kept()
+        found = (
+            _joined([*self._events, events]),
+            _joined([*self._tap_rows, rows]),
+            _joined([*self._tap_data, data]),
+        )
+        self._events, self._tap_rows, self._tap_data, self._tap_bytes = [], [], [], 0
+        self.engine.clear_output()
+        return found
+
+
+def _joined(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _buckets(flows: int) -> Array:
+    return np.full(2 * flows, -1, np.int32)
+
+
+def _clients(addresses: Collection[Address]) -> Array:
+    return np.array([encode.pair(address) for address in addresses], dtypes.ADDR)
