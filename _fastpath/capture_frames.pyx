@@ -210,8 +210,8 @@ def format_records(
     return written
 
 
-# The latest time in seconds, or -1 for a row that is of no device or does not lie in the data; bytes
-# that the records of each device take are added to `sizes`.
+# The latest time in seconds, or -1 for a row that is of no device or does not lie in the data;
+# bytes that the records of each device take are added to `sizes`.
 cdef int64_t taps_measure(const tap_t* rows, Py_ssize_t count, uint64_t size, uint64_t* sizes,
                           int32_t devices) noexcept nogil:
     cdef uint64_t latest = 0
