@@ -1,5 +1,7 @@
 """What a node says to a packet that goes no further.  Specified by dataplane.reference.answers."""
 
+from libc.stdint cimport uint64_t
+
 from _fastpath.address cimport addr_equal, addr_is_zero, addr_t
 from _fastpath.choice cimport CHOICE_FRAGMENT_ID, CHOICE_IP_ID, choice_fed, fold
 from _fastpath.conntrack_tcp cimport tcp_set_closing
@@ -111,14 +113,21 @@ cdef draw_t packet_draw(const walk_t* walk, uint8_t kind) noexcept nogil:
 
 cdef uint16_t ip_id(walk_t* walk) noexcept nogil:
     cdef draw_t draw = packet_draw(walk, CHOICE_IP_ID)
-    cdef uint32_t* given = &walk.state.ip_ids[walk.packet.node]
     cdef uint32_t value = 0
     if not choice_fed(walk.state, &draw, False, &value):
-        while value & 0xFFFF == 0:
-            value = <uint32_t>(fold(fold(walk.image.seed, CHOICE_IP_ID), draw.node) + given[0])
-            given[0] += 1
+        value = next_ip_id(walk, walk.packet.node)
     trace_value(walk.trace, EVENT_IP_ID, 0, value & 0xFFFF)
     return <uint16_t>value
+
+
+cdef uint16_t next_ip_id(walk_t* walk, int32_t node) noexcept nogil:
+    cdef uint64_t first = fold(fold(walk.image.seed, CHOICE_IP_ID), walk.image.nodes[node].identity)
+    cdef uint32_t* given = &walk.state.ip_ids[node]
+    cdef uint16_t value = 0
+    while value == 0:
+        value = <uint16_t>(first + given[0])
+        given[0] += 1
+    return value
 
 
 cdef uint32_t fragment_id(walk_t* walk) noexcept nogil:
@@ -144,6 +153,7 @@ cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
     cdef uint32_t room = 0
     cdef int32_t back = -1
     cdef echo_t echo
+    walk.is_of_flow = 0
     if not icmp_may_answer(packet):
         return False
     kind_of_dst = address_kind(walk.image, packet.node, packet.family, packet.dst, -1)
@@ -236,6 +246,7 @@ cdef void redirect(walk_t* walk, int32_t route) noexcept nogil:
     cdef addr_t next_hop = walk.packet.dst
     if way.gateway_family == 4 and not addr_is_zero(way.gateway):
         next_hop = way.gateway
+    walk.is_of_flow = 0
     if rate_redirect(walk):
         icmp_error(walk, GENERATED_ICMP_REDIRECT, 5, 1, <uint32_t>next_hop.lo)
 
@@ -249,6 +260,7 @@ cdef void redirect6(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     cdef flowi_t flow
     cdef int32_t back = -1
     cdef packet_t* made
+    walk.is_of_flow = 0
     if not rate_second(walk, packet.dst):
         return
     if not link_local_address(walk.image, device, &src):

@@ -64,7 +64,18 @@ from _fastpath.trace cimport (
     STEP_ROUTE,
     trace_step,
 )
-from _fastpath.walk cimport END, GO_ON, PASS_UP, TRANSMIT, drop, end, next_at, set_ether_dst, tap
+from _fastpath.walk cimport (
+    END,
+    GO_ON,
+    PASS_UP,
+    TRANSMIT,
+    drop,
+    end,
+    fits_into,
+    next_at,
+    set_ether_dst,
+    tap,
+)
 
 
 cdef bint meets_bridge_netfilter(const walk_t* walk) noexcept nogil:
@@ -138,6 +149,7 @@ cdef int bridge_forward(walk_t* walk, int32_t bridge, int32_t port, int32_t to) 
     cdef packet_t* packet = walk.packet
     if to == port and not walk.image.devices[port].hairpin:
         return drop(walk, BRIDGE_SAME_PORT)
+    fits_into(walk, walk.image.devices[port].mtu)
     if meets_bridge_netfilter(walk):
         packet.in_device = packet.out_device = bridge
         packet.bridge_port_out = to
@@ -155,6 +167,7 @@ cdef int bridge_forward(walk_t* walk, int32_t bridge, int32_t port, int32_t to) 
 cdef int bridge_push(walk_t* walk, int32_t to) noexcept nogil:
     # is_skb_forwardable: with room for a VLAN tag.
     cdef uint32_t most = walk.image.devices[to].mtu + ETHER_SIZE + VLAN_SIZE
+    fits_into(walk, walk.image.devices[to].mtu)
     if walk.packet.length > most and not walk.packet.is_gso:
         return drop(walk, FRAGMENTATION_NEEDED)
     return next_at(walk, TRANSMIT, to)
@@ -165,6 +178,7 @@ cdef int fit(walk_t* walk, int32_t bridge, int32_t to) noexcept nogil:
     cdef packet_t* packet = walk.packet
     cdef uint32_t mtu = walk.image.devices[bridge].mtu
     cdef uint32_t limit = packet.fragment_max if packet.fragment_max else mtu
+    fits_into(walk, min(mtu, walk.image.devices[to].mtu))
     if packet.is_gso or packet.ip_length <= walk.image.devices[to].mtu and (
             packet.ip_length <= packet.fragment_max or not packet.fragment_max):
         return GO_ON

@@ -66,6 +66,7 @@ from _fastpath.packet cimport (
 )
 from _fastpath.reason cimport CONNTRACK_CLASH, CONNTRACK_FULL
 from _fastpath.state cimport (
+    TOUCHES_MAX,
     CT_ESTABLISHED,
     CT_ESTABLISHED_REPLY,
     CT_INFOS,
@@ -82,6 +83,7 @@ from _fastpath.state cimport (
     connection_t,
     connection_tuple,
     state_t,
+    touch_t,
     tuple_t,
 )
 from _fastpath.trace cimport STEP_CONNTRACK, trace_step
@@ -217,6 +219,8 @@ cdef int conntrack_in(walk_t* walk, uint32_t hook) noexcept nogil:
         relate(walk, node, &zones[0])
     else:
         outcome = track(walk, &tuple, &zones[0])
+    if packet.connection < 0:
+        walk.is_of_flow = 0             # what it is hangs on the packet
     if outcome == 0:
         trace_step(walk.trace, STEP_CONNTRACK, <uint32_t>node * CT_INFOS + packet.ctinfo)
     return outcome
@@ -227,6 +231,7 @@ cdef int track(walk_t* walk, tuple_t* tuple, const uint16_t* zones) noexcept nog
     cdef packet_t* packet = walk.packet
     cdef connection_t* connection
     cdef int32_t found
+    cdef uint32_t status
     cdef int outcome = PACKET_REPEAT
     while outcome == PACKET_REPEAT:
         found = find_or_make(walk, tuple, zones)
@@ -235,6 +240,7 @@ cdef int track(walk_t* walk, tuple_t* tuple, const uint16_t* zones) noexcept nog
         if found == NOTHING:
             return 0
         connection = &walk.state.connections[found >> 1]
+        status = connection.status
         outcome = track_packet(walk, found >> 1, found & 1)
         if outcome == PACKET_REPEAT:
             connection_kill(walk.state, found >> 1)
@@ -256,7 +262,24 @@ cdef int track(walk_t* walk, tuple_t* tuple, const uint16_t* zones) noexcept nog
         packet.ctinfo = CT_ESTABLISHED
     else:
         packet.ctinfo = CT_NEW
+    note_touch(walk, connection, status)
     return 0
+
+
+cdef void note_touch(walk_t* walk, const connection_t* connection, uint32_t before) noexcept nogil:
+    """Of a walk that may be recorded."""
+    cdef touch_t* touch
+    if walk.touch_count >= TOUCHES_MAX or connection.status != before:
+        walk.is_of_flow = 0
+        return
+    touch = &walk.touches[walk.touch_count]
+    touch.connection = walk.packet.connection
+    touch.generation = connection.generation
+    touch.status = connection.status
+    touch.mark = connection.mark
+    touch.direction = walk.packet.direction
+    touch.is_tunnel = walk.packet.encapsulations != 0
+    walk.touch_count += 1
 
 
 cdef void account(state_t* state, int32_t found, const packet_t* packet) noexcept nogil:

@@ -58,6 +58,7 @@ cdef void unlink_source(state_t* state, int32_t index) noexcept nogil:
 
 cdef void connection_free(state_t* state, int32_t index) noexcept nogil:
     state.connections[index].status = 0
+    state.connections[index].generation += 1
     state.free_list[state.free_count] = index
     state.free_count += 1
 
@@ -146,12 +147,15 @@ cdef int32_t connection_new(walk_t* walk, const tuple_t* tuple, uint16_t reply_z
     cdef state_t* state = walk.state
     cdef connection_t* connection
     cdef int32_t index
+    cdef uint32_t generation
     if state.free_count == 0 and conntrack_collect(state, walk.now_ns) == 0:
         return -1
     state.free_count -= 1
     index = state.free_list[state.free_count]
     connection = &state.connections[index]
+    generation = connection.generation
     memset(connection, 0, sizeof(connection_t))
+    connection.generation = generation
     connection.original = tuple[0]
     tuple_invert(&connection.reply, tuple)
     connection.reply.zone = reply_zone

@@ -27,6 +27,7 @@ from _fastpath.conntrack_window cimport (
     segment_t,
     seq_after,
     tcp_in_window,
+    tcp_is_in_window,
     tcp_options,
 )
 from _fastpath.image cimport node_t
@@ -273,6 +274,15 @@ cdef void handle_invalid(const node_t* node, connection_t* connection, uint8_t i
 
 
 # ------------------------------------------------------------------------------------ a segment
+
+
+cdef bint tcp_goes_on(const connection_t* connection, const packet_t* packet,
+                      uint32_t direction) noexcept nogil:
+    cdef segment_t segment
+    if not is_established(connection) or not connection.status & IPS_SEEN_REPLY:
+        return False
+    segment_of(packet, &segment)
+    return tcp_is_in_window(&connection.tcp, packet, &segment, direction)
 
 
 cdef int tcp_packet(const node_t* node, connection_t* connection, const packet_t* packet,

@@ -41,5 +41,8 @@ cdef inline bint seq_after(uint32_t a, uint32_t b) noexcept nogil:
 
 # tcp_options: window scale and SACK-permitted of a SYN.
 cdef void tcp_options(const packet_t* packet, tcp_end_t* end) noexcept nogil
+# Whether tcp_in_window will say WINDOW_ACCEPT of a segment with ACK, whatever the settings.
+cdef bint tcp_is_in_window(const tcp_t* tcp, const packet_t* packet, const segment_t* segment,
+                           uint32_t direction) noexcept nogil
 cdef int tcp_in_window(const node_t* node, tcp_t* tcp, const packet_t* packet,
                        const segment_t* segment, uint32_t direction) noexcept nogil

@@ -172,6 +172,19 @@ cdef void note_retransmission(tcp_t* tcp, const segment_t* segment, uint32_t seq
     tcp.retrans = 0
 
 
+cdef bint tcp_is_in_window(const tcp_t* tcp, const packet_t* packet, const segment_t* segment,
+                           uint32_t direction) noexcept nogil:
+    cdef const tcp_end_t* sender = &tcp.seen[direction]
+    cdef const tcp_end_t* receiver = &tcp.seen[1 - direction]
+    cdef uint32_t sack = segment.ack
+    if receiver.flags & FLAG_SACK_PERM:
+        sack = tcp_sack(packet, sack)
+    return (sender.maxwin and not seq_after(segment.seq, sender.maxend)
+            and not seq_after(sack, receiver.end)
+            and (not receiver.maxwin or ends_in_window(sender, receiver, segment.end))
+            and ack_is_recent(sender, receiver, sack))
+
+
 cdef int tcp_in_window(const node_t* node, tcp_t* tcp, const packet_t* packet,
                        const segment_t* segment, uint32_t direction) noexcept nogil:
     cdef tcp_end_t* sender = &tcp.seen[direction]

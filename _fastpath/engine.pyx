@@ -102,7 +102,7 @@ cdef check_connections(array):
         "next": <char*>&row.next - at, "next_source": <char*>&row.next_source - at,
         "status": <char*>&row.status - at, "mark": <char*>&row.mark - at,
         "older": <char*>&row.older - at, "newer": <char*>&row.newer - at,
-        "masquerade": <char*>&row.masquerade - at,
+        "masquerade": <char*>&row.masquerade - at, "generation": <char*>&row.generation - at,
     }
     if array.dtype.itemsize != sizeof(connection_t):
         raise ValueError(f"connections of {array.dtype.itemsize} bytes, not {sizeof(connection_t)}")
@@ -326,6 +326,9 @@ cdef class Engine:
         cdef uint64_t[::1] path_start = arrays["path_start"]
         cdef uint64_t[::1] path_hash = arrays["path_hash"]
         cdef uint32_t[::1] path_slots = arrays["path_slots"]
+        cdef uint64_t[::1] path_packets = arrays["path_packets"]
+        cdef uint64_t[::1] path_bytes = arrays["path_bytes"]
+        cdef uint32_t[::1] path_dirty = arrays["path_dirty"]
         cdef event_t[::1] events = arrays["events"]
         cdef tap_t[::1] taps = arrays["taps"]
         cdef uint8_t[::1] output = arrays["output"]
@@ -336,6 +339,10 @@ cdef class Engine:
         self.trace.path_start = &path_start[0]
         self.trace.path_hash = &path_hash[0]
         self.trace.slots = &path_slots[0]
+        self.trace.path_packets = &path_packets[0]
+        self.trace.path_bytes = &path_bytes[0]
+        self.trace.dirty = &path_dirty[0]
+        self.trace.dirty_count = 0          # nothing is left to put down between two runs
         self.trace.slot_mask = <uint32_t>path_slots.shape[0] - 1
         self.trace.paths_max = <uint32_t>path_hash.shape[0]
         self.trace.path_steps_max = <uint64_t>path_steps.shape[0]

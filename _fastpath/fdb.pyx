@@ -53,7 +53,8 @@ cdef void fdb_learn(const image_t* image, state_t* state, int32_t bridge, int32_
     if mac == 0 or fdb_static(image, bridge, mac) >= 0:
         return
     entry = learned_slot(state, bridge, mac)
-    if entry != NULL:
+    if entry != NULL and (entry.mac != mac or entry.port != port):
+        state.epoch += 1
         entry.mac = mac
         entry.bridge = bridge
         entry.port = port

@@ -58,8 +58,21 @@ from _fastpath.reason cimport (
     UNANSWERED,
     UNKNOWN,
 )
+from _fastpath.recorded_way cimport (
+    before_t,
+    edit_t,
+    recorded_way_t,
+    way_begin,
+    way_record,
+    way_take,
+    ways_settle,
+    ways_t,
+)
 from _fastpath.state cimport walk_t
 from _fastpath.trace cimport GENERATED_COPY, record_t
+
+WAY_SIZE = sizeof(recorded_way_t)
+EDIT_SIZE = sizeof(edit_t)
 
 cdef enum:
     NOWHERE = -0x7FFFFFFF - 1
@@ -409,15 +422,18 @@ cdef class Injector:
     cdef const addr_t* clients
     cdef uint32_t flow_max, bucket_mask, client_count
     cdef readonly uint32_t flow_count
+    cdef ways_t ways
+    cdef readonly uint64_t taken    # packets that took a recorded way
     cdef uint32_t flags
     cdef int32_t entry
     cdef head_t[HEADS] heads
     cdef uint32_t head_count        # how many there ever were
-    cdef object kept
+    cdef object kept, kept_ways
 
     def __init__(self, Engine engine not None, flow_t[::1] flows not None,
                  int32_t[::1] buckets not None, const addr_t[::1] clients not None,
                  raw=None, bint one_way=False):
+        memset(&self.ways, 0, sizeof(ways_t))
         self.engine = engine
         self.flow_count = self.head_count = 0
         self.flags = INJECT_ONE_WAY if one_way else 0
@@ -440,6 +456,27 @@ cdef class Injector:
         self.kept = (flows, buckets)
         for i in range(self.flow_count):
             self.link(i)
+
+    @property
+    def edits(self):
+        """How many output frames are kept of recorded ways."""
+        return self.ways.edit_count
+
+    def point_ways(self, uint8_t[::1] ways not None, uint8_t[::1] edits not None):
+        """Where the ways of flows are recorded; nothing is before.
+
+        ways   (flows * 2 * WAY_SIZE,), zero
+        edits  (output frames * EDIT_SIZE,): of all ways together; beyond them none is recorded
+        """
+        if ways.shape[0] < <Py_ssize_t>self.flow_max * 2 * <Py_ssize_t>sizeof(recorded_way_t):
+            raise ValueError(f"ways of {ways.shape[0]} bytes for {self.flow_max} flows")
+        self.ways.ways = <recorded_way_t*>&ways[0]
+        self.ways.edits = <edit_t*>&edits[0]
+        self.ways.edit_max = <uint32_t>(edits.shape[0] // <Py_ssize_t>sizeof(edit_t))
+        # What is told of values, or chosen from outside, is told and chosen packet by packet.
+        self.ways.is_on = (self.engine.trace.event_max == 0
+                           and self.engine.state.choice_count == 0)
+        self.kept_ways = (ways, edits)
 
     cdef void link(self, uint32_t index) noexcept nogil:
         cdef flow_t* flow = &self.flows[index]
@@ -554,6 +591,34 @@ cdef class Injector:
         run_packet(&self.engine.walk, record.time_ns, entry, number)
         record_end(record, &self.engine.walk)
 
+    cdef bint takes_recorded_way(self, record_t* record, int32_t entry,
+                                 const recorded_way_t* way, uint32_t number) noexcept nogil:
+        if way == NULL or way.family == 0:
+            return False
+        record.entry = entry
+        self.engine.walk.now_ns = record.time_ns
+        if not way_take(&self.ways, way, &self.engine.walk, record, number):
+            return False
+        self.taken += 1
+        return True
+
+    cdef void walk_recording(self, record_t* record, int32_t entry, recorded_way_t* way,
+                             uint32_t number) noexcept nogil:
+        cdef before_t before
+        if not self.ways.is_on:
+            self.walk(record, entry, number)
+            return
+        way_begin(&self.engine.walk, entry, &before)
+        self.walk(record, entry, number)
+        way_record(&self.ways, way, &self.engine.walk, &before, record)
+
+    cdef recorded_way_t* way_of(self, const flow_t* flow, bint reply) noexcept nogil:
+        return &self.ways.ways[(flow - self.flows) * 2 + reply] if self.ways.is_on else NULL
+
+    cdef void forget_ways(self, const flow_t* flow) noexcept nogil:
+        if self.ways.is_on:
+            self.way_of(flow, False).family = self.way_of(flow, True).family = 0
+
     cdef void inject_arp(self, record_t* record, uint32_t number) noexcept nogil:
         """What hosts and the outside ask and say.  Nodes speak for themselves."""
         cdef packet_t* packet = &self.engine.packet
@@ -614,7 +679,9 @@ cdef class Injector:
             self.skip(record, SKIPPED, NO_ENTRY)
             return
         address_frame(&self.engine.image, flow, packet)
-        self.walk(record, flow.entry, number)
+        if self.takes_recorded_way(record, flow.entry, self.way_of(flow, False), number):
+            return                      # to where the flow's last packet came
+        self.walk_recording(record, flow.entry, self.way_of(flow, False), number)
         if has_answers(walk):
             flow.is_answered = 1
         if not arrived(walk):
@@ -634,13 +701,16 @@ cdef class Injector:
 
     cdef void inject_responder(self, record_t* record, flow_t* flow,
                                uint32_t number) noexcept nogil:
+        cdef int32_t entry
         record.reply = 1
         if self.flags & INJECT_ONE_WAY:
             self.skip(record, SKIPPED, ONE_WAY)
         elif flow.place == NOWHERE:
             self.skip(record, SKIPPED, ANSWERED_BY_NODE if flow.is_answered else UNANSWERED)
         else:
-            self.walk(record, turn_round(&self.engine.image, flow, &self.engine.packet), number)
+            entry = turn_round(&self.engine.image, flow, &self.engine.packet)
+            if not self.takes_recorded_way(record, entry, self.way_of(flow, True), number):
+                self.walk_recording(record, entry, self.way_of(flow, True), number)
 
     cdef void inject_ip(self, record_t* record, uint32_t number) noexcept nogil:
         cdef packet_t* packet = &self.engine.packet
@@ -661,6 +731,7 @@ cdef class Injector:
                 not self.is_client(flow.initiator)):
             # The other side opens a connection of its own with the same ports.
             reply = False
+            self.forget_ways(flow)
             self.orient(flow, packet, &ends, False)
             flow.place = NOWHERE
             flow.verdict = flow.is_answered = 0
@@ -720,4 +791,5 @@ cdef class Injector:
                     count = i
                     break
                 self.inject(&frames[i], bytes, &records[i], number + <uint32_t>i)
+            ways_settle(&self.engine.walk)
         return count

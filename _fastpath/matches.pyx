@@ -10,14 +10,29 @@
     sets                sets of addresses and ports
 """
 
+from libc.stdint cimport uint16_t
+
 from _fastpath.image cimport (
     MATCH_BYTES_FIRST,
+    MATCH_CONNMARK,
+    MATCH_CONNTRACK,
     MATCH_CONNTRACK_FIRST,
+    MATCH_CTDIR,
+    MATCH_CTPORT,
+    MATCH_DSFIELD,
     MATCH_EXTENSION_FIRST,
     MATCH_HEADER_FIRST,
+    MATCH_ICMP,
+    MATCH_IPRANGE,
+    MATCH_MAC,
     MATCH_MEMORY_FIRST,
+    MATCH_MULTIPORT,
+    MATCH_PKTTYPE,
     MATCH_PLACE_FIRST,
+    MATCH_PORTS,
+    MATCH_RPFILTER,
     MATCH_SET_FIRST,
+    MATCH_TCP_FLAGS,
     MATCH_UNKNOWN,
 )
 from _fastpath.match_bytes cimport bytes_match
@@ -27,10 +42,25 @@ from _fastpath.match_header cimport header_match
 from _fastpath.match_memory cimport memory_match
 from _fastpath.match_packet cimport packet_match
 from _fastpath.match_place cimport place_match
+from _fastpath.packet cimport TCP_PSH
 from _fastpath.sets cimport set_match
 
 
+cdef inline bint is_of_flow(const match_t* match) noexcept nogil:
+    """Of all packets of an established flow it says the same, as long as what it asks stays: see
+    recorded_way.pyx, which is about segments with ACK, and PSH or not."""
+    cdef uint16_t kind = match.kind
+    if kind == MATCH_TCP_FLAGS:
+        return not match.a & TCP_PSH
+    return (kind in (MATCH_PORTS, MATCH_MULTIPORT, MATCH_ICMP, MATCH_IPRANGE, MATCH_MAC,
+                     MATCH_DSFIELD, MATCH_PKTTYPE, MATCH_CONNMARK, MATCH_CTDIR)
+            or MATCH_PLACE_FIRST <= kind <= MATCH_RPFILTER
+            or MATCH_CONNTRACK <= kind <= MATCH_CTPORT)
+
+
 cdef int one_match(walk_t* walk, const match_t* match) noexcept nogil:
+    if not is_of_flow(match):
+        walk.is_of_flow = 0
     if match.kind == MATCH_UNKNOWN:
         return UNDECIDED
     if match.kind < MATCH_HEADER_FIRST:

@@ -97,7 +97,8 @@ cdef void neighbour_see(const image_t* image, state_t* state, int32_t device,
     if not is_on_link(image, device, packet.family, packet.src):
         return
     entry = seen_slot(state, image.devices[device].segment, packet.family, packet.src)
-    if entry != NULL:
+    if entry != NULL and entry.mac != ether_src(packet):
+        state.epoch += 1
         entry.address = packet.src
         entry.mac = ether_src(packet)
         entry.segment = image.devices[device].segment

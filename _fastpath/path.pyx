@@ -146,6 +146,7 @@ from _fastpath.walk cimport (
     answered,
     drop,
     end,
+    fits_into,
     here,
     leave_node,
     next_at,
@@ -415,6 +416,7 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     cdef bint is_ipv6 = packet.family == 6
     cdef uint32_t mtu = route_mtu(walk.image, way, way.device)
     packet.route = route
+    fits_into(walk, min(mtu, walk.image.devices[device].mtu))
     if walk.image.devices[device].is_ether and is_group_mac(ether_dst(packet)):
         return drop(walk, OTHER_HOST)           # pkt_type: not for this host alone
     if packet.ttl <= 1:
@@ -436,6 +438,7 @@ cdef int ip_forward(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
             return beyond_scope(walk)
     if is_ipv6:         # the route's own is asked only when the packet leaves
         mtu = max(walk.image.devices[way.device].mtu6, <uint32_t>IPV6_MTU_MIN)
+        fits_into(walk, mtu)
     if exceeds(packet, mtu):
         return too_big(walk, mtu)
     trace_value(walk.trace, EVENT_TTL, packet.ttl, packet.ttl - 1)
@@ -531,6 +534,7 @@ cdef int fit(walk_t* walk) noexcept nogil:
     cdef uint32_t mtu = route_mtu(
         walk.image, way, output_device(walk.image, packet.node, packet.route))
     cdef uint32_t limit = packet.fragment_max if packet.fragment_max else mtu
+    fits_into(walk, mtu)
     if packet.is_gso or (packet.is_local and packet.proto == PROTO_TCP and not packet.ignore_df):
         return GO_ON                    # the node's own TCP: its device cuts it to size
     if packet.family == 4:
@@ -683,6 +687,10 @@ cdef void walk_packet(walk_t* walk, int action) noexcept nogil:
     cdef int32_t place
     walk.pending_count = 0
     walk.is_aside = 0
+    walk.is_of_flow = 1
+    walk.touch_count = 0
+    walk.ip_length_most = 0xFFFF
+    walk.tunnel_node = -1
     walk.reason = 0
     run(walk, action)
     verdict, reason, place = walk.verdict, walk.reason, walk.place

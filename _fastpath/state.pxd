@@ -112,6 +112,7 @@ cdef struct connection_t:
     uint32_t mark
     int32_t older, newer    # of its node's evictable ones; -1 = none
     int32_t masquerade      # device + 1 by which it was masqueraded; 0 = it was not
+    uint32_t generation     # how often this row was freed
 
 # TCP's place is free in connections of other protocols.
 cdef inline datagram_t* connection_datagram(connection_t* connection) noexcept nogil:
@@ -306,6 +307,7 @@ cdef struct state_t:
     # hosts on wires
     seen_t* seen
     uint32_t seen_mask
+    uint32_t epoch              # how often a bridge or a host on a wire was learned anew
     # ICMP errors
     peer_t* peers
     uint32_t peer_mask
@@ -340,6 +342,17 @@ cdef struct state_t:
     uint32_t* choice_used   # per choice
     uint32_t choice_count
 
+cpdef enum:
+    TOUCHES_MAX = 4
+
+# A connection that conntrack found a packet to belong to, on its way.
+cdef struct touch_t:
+    int32_t connection
+    uint32_t generation, status, mark   # as they were then
+    uint8_t direction
+    uint8_t is_tunnel       # the packet was in a tunnel's
+    uint16_t padding
+
 # Everything a packet's walk works on.
 cdef struct walk_t:
     const image_t* image
@@ -369,6 +382,12 @@ cdef struct walk_t:
     uint16_t reason
     uint8_t verdict
     uint8_t hook            # whose entries are run
+    # for a recording of the walk: see recorded_way.pyx
+    uint8_t is_of_flow      # nothing but the flow, and what stays, has decided
+    uint8_t touch_count
+    uint32_t ip_length_most     # no MTU on the way stops a packet of that length, as it came in
+    int32_t tunnel_node     # where it was encapsulated; -1 = nowhere
+    touch_t[4] touches      # TOUCHES_MAX
 
 cpdef enum:
     PENDING_MAX = 4

@@ -148,6 +148,8 @@ cdef int conclude(walk_t* walk, const rule_t* rule) noexcept nogil:
     if rule.kind == TARGET_MARK:
         set_mark(walk, target)
         return -1
+    if rule.kind != TARGET_NOTRACK and rule.kind != TARGET_CT:
+        walk.is_of_flow = 0
     if rule.kind == TARGET_REJECT:
         walk.reason = NETFILTER_REJECT
         return WALK_REJECT

@@ -121,6 +121,11 @@ cdef struct trace_t:
     uint32_t* slots             # (slot_mask + 1,) path + 1; 0 = free
     uint32_t slot_mask
     uint32_t paths, paths_max
+    # packets that took a recorded way, and their bytes of IP as they came in: not yet put down
+    uint64_t* path_packets
+    uint64_t* path_bytes
+    uint32_t* dirty                     # those paths
+    uint32_t dirty_count
     uint64_t path_steps_max
     # values
     event_t* events

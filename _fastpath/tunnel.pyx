@@ -105,6 +105,9 @@ cdef int encapsulate(walk_t* walk, int32_t device) noexcept nogil:
                 or not source_address(walk.image, dev.node, route, remote, &local)):
             return drop(walk, NO_ROUTE)
     trace_step(walk.trace, STEP_ENCAPSULATE, <uint32_t>device)
+    if packet.encapsulations or walk.tunnel_node >= 0 or vxlan.df == 2 or vxlan.udp_csum:
+        walk.is_of_flow = 0             # not the flow's alone, or more than a recording keeps
+    walk.tunnel_node = dev.node
     sport = outer_sport(walk, vxlan)
     id = ip_id(walk)
     if not packet.is_made:
@@ -127,5 +130,7 @@ cdef int decapsulate(walk_t* walk, const vxlan_t* vxlan) noexcept nogil:
     trace_step(walk.trace, STEP_DECAPSULATE, <uint32_t>vxlan.device)
     if walk.packet.encapsulations:
         walk.packet.encapsulations -= 1
+    else:
+        walk.is_of_flow = 0             # it came in as the tunnel's packet
     leave_node(walk)
     return next_at(walk, RECEIVE, vxlan.device)

@@ -1,5 +1,5 @@
 # What every room of the way needs: how a packet ends, and what is seen of it at a device.
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from _fastpath.state cimport walk_t
 
@@ -21,6 +21,8 @@ cdef int answered(walk_t* walk, bint is_answered, uint16_t reason) noexcept nogi
 cdef int32_t here(const walk_t* walk) noexcept nogil
 cdef int next_at(walk_t* walk, int action, int32_t device) noexcept nogil
 
+# A packet that is no longer than this passes here.
+cdef void fits_into(walk_t* walk, uint32_t mtu) noexcept nogil
 cdef void tap(walk_t* walk, int32_t device, bint outgoing) noexcept nogil
 # Nothing of a node's own goes with the frame.
 cdef void leave_node(walk_t* walk) noexcept nogil

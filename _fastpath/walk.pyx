@@ -16,6 +16,7 @@ from _fastpath.trace cimport (
     trace_step,
     trace_value,
 )
+from _fastpath.vxlan cimport VXLAN_OVERHEAD
 
 
 cdef int end(walk_t* walk, uint8_t verdict, uint16_t reason, int32_t place) noexcept nogil:
@@ -42,6 +43,12 @@ cdef int32_t here(const walk_t* walk) noexcept nogil:
 cdef int next_at(walk_t* walk, int action, int32_t device) noexcept nogil:
     walk.place = device
     return action
+
+
+cdef void fits_into(walk_t* walk, uint32_t mtu) noexcept nogil:
+    # In a tunnel the packet is longer than it came in.
+    cdef uint32_t more = walk.packet.encapsulations * <uint32_t>VXLAN_OVERHEAD
+    walk.ip_length_most = min(walk.ip_length_most, max(mtu, more) - more)
 
 
 cdef void tap(walk_t* walk, int32_t device, bint outgoing) noexcept nogil:

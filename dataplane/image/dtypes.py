@@ -258,7 +258,7 @@ CONNECTION = np.dtype(
         ("original", TUPLE), ("reply", TUPLE),
         ("expires_ns", "u8"), ("tcp", TCP), ("next", "i4", (2,)), ("next_source", "i4"),
         ("status", "u4"), ("mark", "u4"), ("older", "i4"), ("newer", "i4"),
-        ("masquerade", "i4"),
+        ("masquerade", "i4"), ("generation", "u4"),
     ],
     align=True,
 )  # fmt: skip

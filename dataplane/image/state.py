@@ -176,6 +176,9 @@ def _path_arrays(paths: int, steps: int) -> dict[str, NDArray[Any]]:
         "path_start": np.zeros(paths + 1, np.uint64),
         "path_hash": np.zeros(paths, np.uint64),
         "path_slots": np.zeros(_power_of_two(2 * paths), np.uint32),
+        "path_packets": np.zeros(paths, np.uint64),
+        "path_bytes": np.zeros(paths, np.uint64),
+        "path_dirty": np.zeros(paths, np.uint32),
     }
 
 

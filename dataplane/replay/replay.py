@@ -40,6 +40,7 @@ class Options:
     raw        every frame as it stands
     taps       (node, device) pairs whose frames are kept, or "all"
     events     keep the values that changed, and the draws
+    recorded   established flows take the recorded way; False: every packet the long one
     """
 
     seed: int = 0
@@ -51,6 +52,7 @@ class Options:
     at: tuple[str, str] | None = None
     taps: Collection[tuple[str, str]] | str = ()
     events: bool = False
+    recorded: bool = True
     connections: int = 1 << 16
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _fastpath.engine import Engine
-from _fastpath.inject import Injector
+from _fastpath.inject import EDIT_SIZE, WAY_SIZE, Injector
 from dataplane.cluster.objects import Cluster
 from dataplane.image import dtypes, encode
 from dataplane.image.image import Image
@@ -26,6 +26,7 @@ Array = NDArray[Any]
 BATCH_FRAMES = 4096
 FLOWS = 1 << 12
 EVENTS = 1 << 16
+EDITS = 1 << 16  # output frames of recorded ways
 OUTPUT_BYTES = 16 << 20  # of output frames, after which they are passed on
 
 
@@ -48,6 +49,10 @@ class Run:
             self.engine, self.flows, _buckets(FLOWS), _clients(options.clients),
             entry_of(image, options), options.one_way,
         )  # fmt: skip
+        self._ways = np.zeros(0, np.uint8)
+        self._edits = np.zeros((EDITS if options.taps else 1) * EDIT_SIZE, np.uint8)
+        self._is_recording = options.recorded
+        self._point_ways()
         self.count = 0  # packets so far
         self._begun_ns: int | None = None
         self._ended_ns = 0
@@ -106,6 +111,8 @@ class Run:
     def _walk(self, rows: Array, data: Array, records: Array) -> None:
         """Frames in Ethernet form."""
         done = 0
+        if 2 * self.injector.edits * EDIT_SIZE > len(self._edits):
+            self._grow_edits()
         if self.state.listed and len(rows):
             self.state.begin(int(rows["time_ns"][0]))
         while done < len(rows):
@@ -125,6 +132,20 @@ class Run:
         grown[: len(self.flows)] = self.flows
         self.flows = grown
         self.injector.point_flows(grown, _buckets(len(grown)))
+        self._point_ways()
+
+    def _point_ways(self) -> None:
+        """Room for the recorded way of each flow and direction; those before are kept."""
+        if not self._is_recording:
+            return
+        ways = np.zeros(len(self.flows) * 2 * WAY_SIZE, np.uint8)
+        ways[: len(self._ways)] = self._ways
+        self._ways = ways
+        self.injector.point_ways(ways, self._edits)
+
+    def _grow_edits(self) -> None:
+        self._edits = np.concatenate([self._edits, np.zeros_like(self._edits)])
+        self.injector.point_ways(self._ways, self._edits)
 
     # What came out: events and output frames.
 
