@@ -127,8 +127,7 @@ def both_ways(nodes, frames, **options):
     """The run on recorded ways, after it was found to be that on the long way."""
     image = assemble(nodes)
     runs = [
-        Run(image, replace(Options(**options), recorded=recorded))
-        for recorded in (True, False)
+        Run(image, replace(Options(**options), recorded=recorded)) for recorded in (True, False)
     ]
     short, long = (run.all(frames) for run in runs)
     for number in range(len(frames)):
