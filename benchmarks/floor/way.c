@@ -129,7 +129,7 @@ static inline uint8_t *second_node(way_t *way, const uint8_t *outer, const job_t
 
 static void keep(FILE *out, const uint8_t *frame, uint32_t size)
 {
-    if (fwrite(&size, 4, 1, out) != 1 || fwrite(frame, size, 1, out) != 1)
+    if (fwrite(frame, size, 1, out) != 1)
         fail("cannot be written", "--out");
 }
 

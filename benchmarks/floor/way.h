@@ -40,8 +40,8 @@ typedef struct {
 
 way_t way_open(capture_t capture, const char *flows, const char *links);
 
-/* All packets.  `out`, unless NULL, gets every frame that left, a 4-byte length before each.
- * Gives how many arrived. */
+/* All packets.  `out`, unless NULL, gets every frame that left: of each packet that arrived the
+ * tunnel's, then the pod's.  Gives how many arrived. */
 uint64_t way_run(way_t *way, FILE *out);
 
 #endif

@@ -140,13 +140,3 @@ def links() -> bytes:
 
 def _ether(dst: str, src: str) -> bytes:
     return bytes.fromhex((dst + src).replace(":", "")) + b"\x08\x00"
-
-
-def frames_out(path: Path) -> list[bytes]:
-    """What the first pass of `way` sent: for each packet the tunnel's frame and the pod's."""
-    data, at, found = path.read_bytes(), 0, []
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4], "little")
-        found.append(data[at + 4 : at + 4 + size])
-        at += 4 + size
-    return found

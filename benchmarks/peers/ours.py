@@ -30,9 +30,13 @@ class Ran(NamedTuple):
     ns_per_packet: float
     result: Result
 
-    def frames_out(self) -> list[bytes]:
-        """For each packet the tunnel's frame and the pod's."""
-        return [self.result.output.frame(n) for n in range(len(self.result.output.rows))]
+    def frames_out(self) -> bytes:
+        """End to end, for each packet the tunnel's frame and the pod's."""
+        output = self.result.output
+        ends = output.rows["offset"] + output.rows["size"]
+        if len(ends) and (ends[:-1] == output.rows["offset"][1:]).all():
+            return output.data[output.rows["offset"][0] : ends[-1]].tobytes()
+        return b"".join(output.frame(number) for number in range(len(output.rows)))
 
 
 class Ours:
@@ -42,6 +46,7 @@ class Ours:
         """kept: output frames are produced; else only records and traces"""
         options = Options(seed=seed, taps=taps() if kept else (), connections=2 * flows + 1024)
         frames = open_captures([str(opening[0])])
+        self.encapsulated = 0  # packets that node-a put into the tunnel
         self.replay = _Run(assemble(nodes(), seed=seed), frames, options)
         for path in opening:
             arrived(self.run(path).result)
@@ -52,6 +57,7 @@ class Ours:
         frames = open_captures([str(capture)])
         result = self._carry(frames)
         spent = time.process_time_ns() - start
+        self.encapsulated += int((result.columns["reply"] == 0).sum())
         return Ran(spent / len(frames), result)
 
     def _carry(self, frames: Frames) -> Result:

@@ -209,12 +209,15 @@ def _records(place: Array, size: int) -> Array:
     return record.view(np.uint8)
 
 
-def opening(count: int, ends_of_answers: str = "answered") -> list[bytes]:
+def opening(count: int, at_endpoint: bool = False) -> list[bytes]:
     """Captures of what opens the flows: every flow's first packet, all answers, and the TCP
-    clients' third segment."""
+    clients' third segment.
+
+    at_endpoint  the answers are as the endpoint sends them, not as the client sees them
+    """
     every = flows(count)
     tcp, udp = (Flows(every.number[every.proto == proto]) for proto in (TCP, UDP))
-    back = getattr(Ends, ends_of_answers)
+    back = Ends.sent_back if at_endpoint else Ends.answered
     syn = Segment(CLIENT_SEQ, 0, SYN, SYN_OPTIONS)
     syn_ack = Segment(SERVER_SEQ, CLIENT_SEQ + 1, SYN | ACK, SYN_OPTIONS)
     third = Segment(CLIENT_SEQ + 1, SERVER_SEQ + 1, ACK)
@@ -266,16 +269,20 @@ def _before(number: Array, payload: Array) -> Array:
     return before
 
 
-def prefix(data: bytes, packets: int) -> bytes:
-    """The first packets of a capture."""
-    at = len(PCAP_HEADER)
-    for _ in range(packets):
-        if at >= len(data):
-            break
-        at += RECORD_BYTES + int.from_bytes(data[at + 8 : at + 12], "little")
-    return data[:at]
+def repeated(data: bytes, times: int) -> bytes:
+    """A capture whose packets come again, at the same times."""
+    return PCAP_HEADER + data[len(PCAP_HEADER) :] * times
+
+
+def outgoing(count: int) -> int:
+    """How many packets of the opening go through the tunnel from the client's node."""
+    return count + int((flows(count).proto == TCP).sum())
 
 
 def write(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def write_all(folder: Path, name: str, parts: list[bytes]) -> list[Path]:
+    return [write(folder / f"{name}-{number}", part) for number, part in enumerate(parts)]

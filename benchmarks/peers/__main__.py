@@ -1,0 +1,71 @@
+"""Measure all sides and print their tables: `make bench-peers`, or a part of it:
+
+    python -m benchmarks.peers --only way --flows 1000 --runs 3
+
+Lines of JSON go to benchmarks/results/peers.jsonl, progress to standard error.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.peers import linux, steps, traffic, way
+from benchmarks.report import Measurement
+from benchmarks.side_by_side import RUNS, pinned
+
+PARTS = ("way", "floor", "read", "rules")
+MEMORY = Path("/dev/shm")  # files of captures are read from memory, as from the page cache
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.peers")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--flows", nargs="+", type=int, default=[1_000, 1_000_000])
+    parser.add_argument("--sizes", nargs="+", choices=traffic.SIZES, default=list(traffic.SIZES))
+    parser.add_argument("--runs", type=int, default=RUNS, help="of which the median is taken")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one run of ours, about")
+    parser.add_argument("--without-linux", action="store_true")
+    return parser.parse_args()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def part(name: str, asked: argparse.Namespace, folder: Path) -> list[Measurement]:
+    if name == "rules":
+        return steps.linear_scans(asked.runs, folder)
+    if name == "read":
+        return [row for mix in asked.sizes for row in steps.reading(mix, asked.runs, folder)]
+    if name == "floor":
+        return [
+            row
+            for flows in asked.flows
+            for mix in asked.sizes
+            for row in steps.floor_steps(flows, mix, asked.runs, folder)
+        ]
+    why_not = "not asked for" if asked.without_linux else linux.reason_not()
+    return [
+        row
+        for flows in asked.flows
+        for row in way.compare_all(
+            flows, asked.sizes, asked.runs, asked.seconds, folder, why_not, say
+        )
+    ]
+
+
+def main() -> None:
+    asked = arguments()
+    where = MEMORY if MEMORY.is_dir() else None
+    with pinned() as core, tempfile.TemporaryDirectory(dir=where) as folder:
+        say(f"pinned to core {core}; {asked.runs} runs of each side, in turns")
+        for name in asked.only:
+            found = part(name, asked, Path(folder))
+            report.save("peers", found)
+            print("\n".join(["", *report.table(found)]), flush=True)
+
+
+if __name__ == "__main__":
+    main()

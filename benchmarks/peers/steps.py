@@ -1,0 +1,150 @@
+"""The floor step by step, reading captures, and access lists looked through rule by rule."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.peers import floor, parsers, traffic
+from benchmarks.report import Measurement, checksum
+from benchmarks.side_by_side import interleaved
+from benchmarks.traffic import SEED
+from dataplane.replay.capture import open_captures
+
+STEPS = {
+    "scan": "record headers",
+    "columns": "+ 5-tuples to columns",
+    "lookup": "+ flow of each packet",
+    "way": "whole way",
+    "hashed": "whole way, hashed twice",
+}
+PACKETS = 1_000_000
+READ_TIMES = 10  # so often the capture that is read
+WINDOW = 1 << 14
+COMPARISONS = 4e8  # of packets with rules, in one run
+SERVICES = (10, 100, 1_000, 10_000)
+
+
+def floor_steps(flows: int, mix: str, runs: int, folder: Path) -> list[Measurement]:
+    """What each step of the floor costs, with those before it."""
+    capture = traffic.write(folder / "capture", traffic.established(flows, PACKETS, mix))
+    rest = (
+        traffic.write(folder / "flows", floor.flow_rows(flows).tobytes()),
+        traffic.write(folder / "links", floor.links()),
+    )
+    answers: dict[str, str] = {}
+
+    def side(mode: str) -> Callable[[], float]:
+        def run() -> float:
+            ran = floor.run(mode, capture, PACKETS, 3, *rest)
+            answers[mode] = ran.checksum
+            return ran.ns_per_packet
+
+        return run
+
+    found = interleaved({mode: side(mode) for mode in STEPS}, runs)
+    return [
+        Measurement(f"floor, {mix}: {name}", flows, found[mode], answers[mode], SEED)
+        for mode, name in STEPS.items()
+    ]
+
+
+def reading(mix: str, runs: int, folder: Path) -> list[Measurement]:
+    """From the file to every packet's 5-tuple; the Python parsers read its beginning."""
+    some = traffic.established(1_000, PACKETS, mix)
+    capture = traffic.write(folder / "capture", traffic.repeated(some, READ_TIMES))
+    packets = PACKETS * READ_TIMES
+    answers: dict[str, str] = {}
+
+    def ours() -> float:
+        ran = parsers.measured_all(lambda: five_tuples(capture))
+        answers["ours"] = checksum(ran.found)
+        return ran.ns_per_packet
+
+    def scanned() -> float:
+        return parsers.measured_all(lambda: open_captures([str(capture)]).records).ns_per_packet
+
+    sides: dict[str, Callable[[], float]] = {
+        "ours": ours,
+        "scan": scanned,
+        "floor columns": lambda: floor.run("columns", capture, packets, 1).ns_per_packet,
+        "floor scan": lambda: floor.run("scan", capture, packets, 1).ns_per_packet,
+    }
+    found = interleaved(sides, runs)
+    rows = [
+        Measurement(
+            f"read, {mix}: scan", packets, found["scan"], seed=SEED, floor_ns=found["floor scan"]
+        ),
+        Measurement(
+            f"read, {mix}: scan and 5-tuples", packets, found["ours"], answers["ours"], SEED,
+            floor_ns=found["floor columns"],
+        ),
+    ]  # fmt: skip
+    capture.unlink()
+    return rows + [python_parser(name, mix, runs, folder) for name in parsers.installed()]
+
+
+def five_tuples(capture: Path) -> np.ndarray:
+    frames = open_captures([str(capture)])
+    found = [
+        frames.five_tuples(start, min(start + WINDOW, len(frames)))
+        for start in range(0, len(frames), WINDOW)
+    ]
+    return np.concatenate(found)
+
+
+def python_parser(name: str, mix: str, runs: int, folder: Path) -> Measurement:
+    """Raises RuntimeError if it finds other 5-tuples than ours."""
+    packets = parsers.PACKETS[name]
+    capture = traffic.write(folder / "some", traffic.established(1_000, packets, mix))
+    last: list[parsers.Ran] = []
+
+    def side() -> float:
+        last[:] = [parsers.measured(parsers.PARSERS[name], capture)]
+        return last[0].ns_per_packet
+
+    ns = interleaved({name: side}, runs)[name]
+    found, wanted = last[0].found, parsers.host(five_tuples(capture))
+    if (found != wanted).any():
+        raise RuntimeError(f"{name} finds other 5-tuples than ours")
+    return Measurement(f"read, {mix}: {name}", packets, ns, checksum(found), SEED)
+
+
+def linear_scans(runs: int, folder: Path) -> list[Measurement]:
+    """Services' rules, one destination and port each, all asked for alike often."""
+    found, first = [], 0.0
+    for count in SERVICES:
+        packets = int(min(PACKETS, COMPARISONS / count))
+        data = asking(count, packets)
+        capture = traffic.write(folder / "capture", data)
+        answers: list[str] = []
+
+        def side(count: int = count, capture: Path = capture, packets: int = packets) -> float:
+            ran = floor.linear_scan(services(count), capture, packets, 1, folder)
+            answers[:] = [ran.checksum]  # noqa: B023
+            return ran.ns_per_packet
+
+        ns = interleaved({"scan": side}, runs)["scan"]
+        first = first or ns
+        found.append(
+            Measurement("linear scan in C", count, ns, answers[0], SEED, growth=ns / first)
+        )
+    return found
+
+
+def services(count: int) -> np.ndarray:
+    """(count,) floor.RULE: 10.112.0.0 and on, port 80, UDP."""
+    rules = np.zeros(count, floor.RULE)
+    rules["dst"], rules["dst_mask"] = 0x0A700000 + np.arange(count), 0xFFFFFFFF
+    rules["sport_high"], rules["dport_low"], rules["dport_high"] = 0xFFFF, 80, 80
+    rules["proto"], rules["proto_mask"] = traffic.UDP, 0xFF
+    return rules
+
+
+def asking(count: int, packets: int) -> bytes:
+    """A capture of datagrams to those services, each as often as the others."""
+    random = np.random.default_rng(SEED)
+    asked = 0x0A700000 + random.integers(0, count, packets)
+    ends = traffic.Ends(0x0AF40102, asked, 4000, 80, bytes(12))
+    made = traffic.frames(ends, traffic.UDP, 64, traffic.Segment(0, 0, 0))
+    return traffic.capture([(np.arange(packets), made)])
