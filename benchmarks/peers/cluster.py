@@ -6,6 +6,7 @@ Every Service has one endpoint, on the other node, so no side draws which one it
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ CLIENT, SERVER = "10.244.1.2", "10.244.2.2"
 SERVICE_NET = "10.96.20.0"
 PORT, FIRST_TARGET_PORT = 80, 8000
 CLIENT_NODE, SERVER_NODE = "node-a", "node-b"
+CONNTRACK_MAX, ENOUGH = "net.netfilter.nf_conntrack_max", str(1 << 22)
 
 SERVICE = """\
 ---
@@ -56,8 +58,12 @@ def manifests() -> Iterator[str]:
 
 @cache
 def nodes() -> dict[str, NodeState]:
-    """As kube-proxy in iptables mode and flannel program them."""
-    return program(loads("\n".join(manifests())))
+    """As kube-proxy in iptables mode and flannel program them, with room for all flows."""
+    programmed = program(loads("\n".join(manifests())))
+    return {
+        name: replace(state, sysctls={**state.sysctls, CONNTRACK_MAX: ENOUGH})
+        for name, state in programmed.items()
+    }
 
 
 def link(node: str, device: str) -> Link:

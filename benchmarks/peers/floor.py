@@ -32,6 +32,7 @@ Array = NDArray[np.generic]
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "benchmarks" / "floor"
 BUILT = ROOT / "build" / "floor"
+TUNNEL_BYTES = 50  # of outer headers before the inner frame
 
 FLOW = np.dtype([
     ("src", ">u4"), ("dst", ">u4"), ("sport", ">u2"), ("dport", ">u2"), ("proto", "u1"),

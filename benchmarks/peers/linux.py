@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.peers import floor
-from benchmarks.peers.cluster import CLIENT, SERVER, nodes
+from benchmarks.peers.cluster import CLIENT, CONNTRACK_MAX, SERVER, nodes
 from dataplane.node.state import NodeState
 from tests.kernel.conftest import missing
-from tests.kernel.namespaces import build, reset
+from tests.kernel.namespaces import build, quiet_namespace, reset
 from tests.kernel.netns import Namespace
 
 DEAF = "02:00:00:00:00:0{}"
-CONNTRACK_MAX = Path("/proc/sys/net/netfilter/nf_conntrack_max")
+LIMIT = Path("/proc/sys", CONNTRACK_MAX.replace(".", "/"))
 
 
 class Ran(NamedTuple):
@@ -34,15 +34,13 @@ def reason_not() -> str:
 
 def flows_that_fit() -> int:
     """How many connections a node may hold; the limit is the whole machine's, so it stands."""
-    return int(CONNTRACK_MAX.read_text())
+    return int(LIMIT.read_text())
 
 
-def with_legacy_rules() -> dict[str, NodeState]:
-    """iptables-legacy, the faster of the two."""
-    return {
-        name: replace(state, iptables=replace(state.iptables, flavour="legacy"))
-        for name, state in nodes().items()
-    }
+def to_build(state: NodeState) -> NodeState:
+    """With iptables-legacy, the faster of the two; the machine's own limit stands."""
+    sysctls = {name: value for name, value in state.sysctls.items() if name != CONNTRACK_MAX}
+    return replace(state, iptables=replace(state.iptables, flavour="legacy"), sysctls=sysctls)
 
 
 class Linux:
@@ -50,7 +48,7 @@ class Linux:
 
     def __init__(self, opening: list[Path], flows: int):
         """opening  first packets, answers as the endpoint sends them, third segments"""
-        self.lab = build(with_legacy_rules())
+        self.lab = build({name: to_build(state) for name, state in nodes().items()})
         try:
             self.client = self.lab.pod(CLIENT).namespace
             self.server = self.lab.pod(SERVER).namespace
@@ -108,7 +106,7 @@ class Sender:
     """The sender alone: a veth whose other end is deaf."""
 
     def __init__(self) -> None:
-        self.near, self.far = Namespace("near"), Namespace("far")
+        self.near, self.far = (quiet_namespace(name, ipv6=False) for name in ("near", "far"))
         words = f"link add eth0 type veth peer name eth0 netns {self.far.path}".split()
         self.near.run("ip", *words)
         for end in (self.near, self.far):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.peers import floor, traffic
+from benchmarks.peers import floor, frames, traffic
 from benchmarks.peers.linux import Linux, Sender, flows_that_fit
 from benchmarks.peers.ours import Ours, arrived
 from benchmarks.report import Measurement, checksum
@@ -40,7 +40,7 @@ def compare(asked: Asked, ours: Ours, say: Say) -> Measurement:
     """The floor, ours and Linux in turns, over the same packets."""
     say(f"{asked.name}: how many packets?")
     packets = packets_for(asked, ours)
-    capture = traffic.write(
+    capture = frames.write(
         asked.folder / "capture", traffic.established(asked.flows, packets, asked.mix)
     )
     answers = same_frames(asked, ours, capture, packets)
@@ -65,7 +65,7 @@ def compare(asked: Asked, ours: Ours, say: Say) -> Measurement:
 
 def packets_for(asked: Asked, ours: Ours) -> int:
     data = traffic.established(asked.flows, TRIED_PACKETS, asked.mix)
-    ran = ours.run(traffic.write(asked.folder / "tried", data))
+    ran = ours.run(frames.write(asked.folder / "tried", data))
     arrived(ran.result)
     return max(TRIED_PACKETS, min(MOST_PACKETS, int(asked.seconds * 1e9 / ran.ns_per_packet)))
 
@@ -98,9 +98,9 @@ def floor_sides(folder: Path, capture: Path, packets: int) -> dict[str, Callable
 def with_linux(asked: Asked, sides: dict[str, Callable[[], float]]) -> tuple[dict[str, float], int]:
     """(medians, how many flows Linux had: no more than a node may hold)"""
     flows = min(asked.flows, int(flows_that_fit() * ROOM))
-    opening = traffic.write_all(asked.folder, "linux", traffic.opening(flows, at_endpoint=True))
+    opening = frames.write_all(asked.folder, "linux", traffic.opening(flows, at_endpoint=True))
     data = traffic.established(flows, LINUX_PACKETS, asked.mix)
-    capture = traffic.write(asked.folder / "linux-capture", data)
+    capture = frames.write(asked.folder / "linux-capture", data)
     linux, sender = Linux(opening, flows), Sender()
 
     def carried() -> float:
@@ -121,8 +121,8 @@ def compare_all(
     flows: int, mixes: list[str], runs: int, seconds: float, folder: Path, why_not: str, say: Say
 ) -> list[Measurement]:
     """Both sizes of packets over the same open flows."""
-    traffic.write(folder / "flows", floor.flow_rows(flows).tobytes())
-    traffic.write(folder / "links", floor.links())
+    frames.write(folder / "flows", floor.flow_rows(flows).tobytes())
+    frames.write(folder / "links", floor.links())
     say(f"{flows:,} flows: ours opens them")
-    ours = Ours(traffic.write_all(folder, "opening", traffic.opening(flows)), flows)
+    ours = Ours(frames.write_all(folder, "opening", traffic.opening(flows)), flows)
     return [compare(Asked(mix, flows, runs, seconds, folder, why_not), ours, say) for mix in mixes]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.peers import floor, traffic
+from benchmarks.peers import floor, frames, traffic
 from benchmarks.peers.ours import Ours, arrived
 from dataplane.replay.capture import open_captures
 
@@ -50,7 +50,7 @@ def without_checksums(data: bytes, path: Path) -> bytes:
     path.write_bytes(data)
     changed = bytearray(data)
     offsets = open_captures([str(path)]).records["offset"].tolist()
-    udp = [at for at in offsets if data[at + 23] == traffic.UDP]
+    udp = [at for at in offsets if data[at + 23] == frames.UDP]
     for at in udp[::WITHOUT_CHECKSUM]:
         changed[at + 40 : at + 42] = b"\0\0"
     assert len(udp) > PACKETS // 3
@@ -58,7 +58,7 @@ def without_checksums(data: bytes, path: Path) -> bytes:
 
 
 def opened(folder: Path) -> Ours:
-    return Ours(traffic.write_all(folder, "opening", traffic.opening(FLOWS)), FLOWS)
+    return Ours(frames.write_all(folder, "opening", traffic.opening(FLOWS)), FLOWS)
 
 
 @pytest.mark.parametrize("mode", ["way", "hashed"])
@@ -94,7 +94,7 @@ def exact_rules(count: int) -> np.ndarray:
     rules = np.zeros(count, floor.RULE)
     rules["dst"], rules["dst_mask"] = 0x0A630000 + np.arange(count), 0xFFFFFFFF
     rules["sport_high"], rules["dport_low"], rules["dport_high"] = 0xFFFF, 80, 80
-    rules["proto"], rules["proto_mask"] = traffic.UDP, 0xFF
+    rules["proto"], rules["proto_mask"] = frames.UDP, 0xFF
     rules["dst"][count // 2] = int(traffic.flows(FLOWS).service_address[3])
     return rules
 
@@ -108,15 +108,15 @@ def mixed_rules(count: int) -> np.ndarray:
     rules["dst"] = (0x0A601400 + random.integers(0, 16, count)) & rules["dst_mask"]
     rules["sport_low"] = random.integers(1016, 1030, count)
     rules["sport_high"] = rules["sport_low"] + random.integers(0, 8, count)
-    rules["proto"] = random.choice([traffic.UDP, traffic.TCP], count)
+    rules["proto"] = random.choice([frames.UDP, frames.TCP], count)
     return rules
 
 
 def expected(rules: np.ndarray, capture: Path) -> int:
     """Sum over all packets of the number of the first rule that matches."""
-    total, frames = 0, open_captures([str(capture)])
-    for number in range(len(frames)):
-        frame = frames.raw(number)
+    total, opened = 0, open_captures([str(capture)])
+    for number in range(len(opened)):
+        frame = opened.raw(number)
         src, dst, sport, dport = (
             int.from_bytes(frame[at : at + size])
             for at, size in ((26, 4), (30, 4), (34, 2), (36, 2))
