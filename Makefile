@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CASE   := pcaps/two-nodes
 
-.PHONY: demo test check build lint golden bench sanitize fuzz kernel-fuzz record clean
+.PHONY: demo test check build lint golden bench bench-peers sanitize fuzz kernel-fuzz record clean
 
 demo: build         ## replay the recorded conversation and print what happened to each packet
 	$(BIN)/dataplane replay -f $(CASE)/cluster.yaml -r $(CASE)/client.pcap
@@ -35,6 +35,9 @@ golden: build       ## rewrite the traces in tests/golden, then review the diff
 
 bench: build        ## packets per second and nanoseconds per packet, with a checksum of the answers
 	@$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-quiet
+
+bench-peers: build  ## side by side on one core: the plain-C floor, ours, Linux (root), dpkt, scapy
+	$(BIN)/python -m benchmarks.peers $(PEERS)
 
 # A copy, so that the kernels in place stay fast ones.  Python's own leaks are not our subject;
 # reports are written past pytest, which therefore captures no file descriptors.

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.peers import linux, steps, traffic, way
+from benchmarks.peers import linux, lists, steps, traffic, way
 from benchmarks.report import Measurement
 from benchmarks.side_by_side import RUNS, pinned
 
@@ -36,7 +36,7 @@ def say(text: str) -> None:
 
 def part(name: str, asked: argparse.Namespace, folder: Path) -> list[Measurement]:
     if name == "rules":
-        return steps.linear_scans(asked.runs, folder)
+        return lists.linear_scans(asked.runs, folder)
     if name == "read":
         return [row for mix in asked.sizes for row in steps.reading(mix, asked.runs, folder)]
     if name == "floor":
@@ -51,7 +51,7 @@ def part(name: str, asked: argparse.Namespace, folder: Path) -> list[Measurement
         row
         for flows in asked.flows
         for row in way.compare_all(
-            flows, asked.sizes, asked.runs, asked.seconds, folder, why_not, say
+            way.Asked(flows, asked.sizes, asked.runs, asked.seconds, folder, why_not), say
         )
     ]
 

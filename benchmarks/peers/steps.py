@@ -1,4 +1,4 @@
-"""The floor step by step, reading captures, and access lists looked through rule by rule."""
+"""The floor step by step, and reading captures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +28,6 @@ READING = (
     ("door", "scan and 5-tuples, from the file", "floor columns"),
 )
 WINDOW = 1 << 14
-COMPARISONS = 4e8  # of packets with rules, in one run
-SERVICES = (10, 100, 1_000, 10_000)
 
 
 def floor_steps(flows: int, mix: str, runs: int, folder: Path) -> list[Measurement]:
@@ -127,43 +125,3 @@ def python_parser(name: str, mix: str, runs: int, folder: Path) -> Measurement:
     if (found != wanted).any():
         raise RuntimeError(f"{name} finds other 5-tuples than ours")
     return Measurement(f"read, {mix}: {name}", packets, ns, checksum(found), SEED)
-
-
-def linear_scans(runs: int, folder: Path) -> list[Measurement]:
-    """Services' rules, one destination and port each, all asked for alike often."""
-    found, first = [], 0.0
-    for count in SERVICES:
-        packets = int(min(PACKETS, COMPARISONS / count))
-        data = asking(count, packets)
-        capture = frames.write(folder / "capture", data)
-        answers: list[str] = []
-
-        def side(count: int = count, capture: Path = capture, packets: int = packets) -> float:
-            ran = floor.linear_scan(services(count), capture, packets, 1, folder)
-            answers[:] = [ran.checksum]  # noqa: B023
-            return ran.ns_per_packet
-
-        ns = interleaved({"scan": side}, runs)["scan"]
-        first = first or ns
-        found.append(
-            Measurement("linear scan in C", count, ns, answers[0], SEED, growth=ns / first)
-        )
-    return found
-
-
-def services(count: int) -> np.ndarray:
-    """(count,) floor.RULE: 10.112.0.0 and on, port 80, UDP."""
-    rules = np.zeros(count, floor.RULE)
-    rules["dst"], rules["dst_mask"] = 0x0A700000 + np.arange(count), 0xFFFFFFFF
-    rules["sport_high"], rules["dport_low"], rules["dport_high"] = 0xFFFF, 80, 80
-    rules["proto"], rules["proto_mask"] = frames.UDP, 0xFF
-    return rules
-
-
-def asking(count: int, packets: int) -> bytes:
-    """A capture of datagrams to those services, each as often as the others."""
-    random = np.random.default_rng(SEED)
-    asked = 0x0A700000 + random.integers(0, count, packets)
-    ends = frames.Ends(0x0AF40102, asked, 4000, 80, bytes(12))
-    made = frames.frames(ends, frames.UDP, 64, frames.Segment(0, 0, 0))
-    return frames.capture([(np.arange(packets), made)])

@@ -1,15 +1,17 @@
 """The whole way, side by side: pod, ClusterIP, DNAT, VXLAN, second node, pod."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmarks.peers import floor, frames, traffic
 from benchmarks.peers.linux import Linux, Sender, flows_that_fit
-from benchmarks.peers.ours import Ours, arrived
+from benchmarks.peers.ours import Ours
 from benchmarks.report import Measurement, checksum
-from benchmarks.side_by_side import interleaved
+from benchmarks.side_by_side import Side, interleaved
 from benchmarks.traffic import SEED
 
 MOST_PACKETS = 1_000_000
@@ -22,107 +24,127 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """One comparison."""
+    """What is compared over the same open flows."""
 
-    mix: str
     flows: int
+    mixes: list[str]
     runs: int
     seconds: float  # that one run of ours takes, about
     folder: Path
     why_not_linux: str = ""
 
-    @property
-    def name(self) -> str:
-        return f"whole way, {self.mix}, {self.flows:,} flows"
+
+def compare_all(asked: Asked, say: Say) -> Iterator[Measurement]:
+    """One line for each size of packets."""
+    folder, flows = asked.folder, asked.flows
+    frames.write(folder / "flows", floor.flow_rows(flows).tobytes())
+    frames.write(folder / "links", floor.links())
+    say(f"{flows:,} flows: ours opens them")
+    ours = Ours(frames.write_all(folder, "opening", traffic.opening(flows)), flows)
+    with ExitStack() as stack:
+        linux = None
+        if asked.why_not_linux:
+            say(f"{flows:,} flows: no Linux: {asked.why_not_linux}")
+        else:
+            say(f"{flows:,} flows: Linux opens them")
+            linux = stack.enter_context(LinuxSide(flows, folder))
+        # All of them before the first is measured: identifications, and so checksums, then
+        # depend on nothing that was timed.
+        tried = {mix: try_out(asked, mix, ours) for mix in asked.mixes}
+        for mix in asked.mixes:
+            yield compare(asked, mix, ours, linux, tried[mix], say)
 
 
-def compare(asked: Asked, ours: Ours, say: Say) -> Measurement:
+def compare(
+    asked: Asked, mix: str, ours: Ours, linux: "LinuxSide | None", tried: "Tried", say: Say
+) -> Measurement:
     """The floor, ours and Linux in turns, over the same packets."""
-    say(f"{asked.name}: how many packets?")
-    packets = packets_for(asked, ours)
-    capture = frames.write(
-        asked.folder / "capture", traffic.established(asked.flows, packets, asked.mix)
-    )
-    answers = same_frames(asked, ours, capture, packets)
-    sides = {
-        "ours": lambda: ours.run(capture).ns_per_packet,
-        **floor_sides(asked.folder, capture, packets),
-    }
+    name = f"whole way, {mix}, {asked.flows:,} flows"
+    packets, answers = tried
+    say(f"{name}: {packets:,} packets")
+    capture = asked.folder / "capture"
+    frames.write(capture, traffic.established(asked.flows, packets, mix))
+    same_frames(asked, ours, capture, packets)
+    sides = {"ours": lambda: ours.run(capture).ns_per_packet}
+    sides |= floor_sides(asked.folder, capture, packets)
     more = {"packets": packets, "runs": asked.runs}
-    if asked.why_not_linux:
-        say(f"{asked.name}: {packets:,} packets; no Linux: {asked.why_not_linux}")
-        found = interleaved(sides, asked.runs)
-    else:
-        say(f"{asked.name}: {packets:,} packets; Linux opens its flows")
-        found, more["linux_flows"] = with_linux(asked, sides)
-        more["linux_sender_ns"] = found["sender"]
-    more["floor_hashed_ns"] = found["hashed"]
+    if linux:
+        sides |= linux.sides(mix)
+        more["linux_flows"] = linux.flows
+    found = interleaved(sides, asked.runs)
+    more |= {
+        f"{side}_ns": found[side] for side in ("floor_hashed", "linux_sender") if side in found
+    }
     return Measurement(
-        asked.name, asked.flows, found["ours"], answers, SEED, floor_ns=found["way"],
+        name, asked.flows, found["ours"], answers, SEED, floor_ns=found["floor"],
         linux_ns=found.get("linux"), more=more,
     )  # fmt: skip
 
 
-def packets_for(asked: Asked, ours: Ours) -> int:
-    data = traffic.established(asked.flows, TRIED_PACKETS, asked.mix)
-    ran = ours.run(frames.write(asked.folder / "tried", data))
-    arrived(ran.result)
-    return max(TRIED_PACKETS, min(MOST_PACKETS, int(asked.seconds * 1e9 / ran.ns_per_packet)))
+class Tried(NamedTuple):
+    packets: int  # so many that a run takes its time and every flow has one
+    answers: str
+
+
+def try_out(asked: Asked, mix: str, ours: Ours) -> Tried:
+    data = traffic.established(asked.flows, TRIED_PACKETS, mix)
+    capture = frames.write(asked.folder / "tried", data)
+    answers = same_frames(asked, ours, capture, TRIED_PACKETS)
+    wanted = int(asked.seconds * 1e9 / ours.run(capture).ns_per_packet)
+    return Tried(min(MOST_PACKETS, max(wanted, TRIED_PACKETS, asked.flows)), answers)
 
 
 def same_frames(asked: Asked, ours: Ours, capture: Path, packets: int) -> str:
     """Checksum of all frames that ours sends.  Raises if the floor's are others."""
     given = ours.encapsulated
     ran = ours.run(capture)
-    arrived(ran.result)
     out = asked.folder / "out"
     rest = (asked.folder / "flows", asked.folder / "links", floor.first_id(0, given), out)
     floor.run("way", capture, packets, 0, *rest)
     answers, wanted = checksum(ran.frames_out()), checksum(out.read_bytes())
     out.unlink()
     if answers != wanted:
-        raise RuntimeError(f"{asked.name}: frames sent are {answers}, the floor's are {wanted}")
+        raise RuntimeError(f"{capture.name}: frames sent are {answers}, the floor's are {wanted}")
     return answers
 
 
-def floor_sides(folder: Path, capture: Path, packets: int) -> dict[str, Callable[[], float]]:
+def floor_sides(folder: Path, capture: Path, packets: int) -> dict[str, Side]:
     passes = math.ceil(FLOOR_PACKETS / packets)
 
-    def side(mode: str) -> Callable[[], float]:
+    def side(mode: str) -> Side:
         rest = (folder / "flows", folder / "links")
         return lambda: floor.run(mode, capture, packets, passes, *rest).ns_per_packet
 
-    return {mode: side(mode) for mode in ("way", "hashed")}
+    return {"floor": side("way"), "floor_hashed": side("hashed")}
 
 
-def with_linux(asked: Asked, sides: dict[str, Callable[[], float]]) -> tuple[dict[str, float], int]:
-    """(medians, how many flows Linux had: no more than a node may hold)"""
-    flows = min(asked.flows, int(flows_that_fit() * ROOM))
-    opening = frames.write_all(asked.folder, "linux", traffic.opening(flows, at_endpoint=True))
-    data = traffic.established(flows, LINUX_PACKETS, asked.mix)
-    capture = frames.write(asked.folder / "linux-capture", data)
-    linux, sender = Linux(opening, flows), Sender()
+class LinuxSide:
+    """Linux, and the sender alone; no more flows than a node may hold."""
 
-    def carried() -> float:
-        ran = linux.run(capture)
+    def __init__(self, flows: int, folder: Path):
+        self.folder = folder
+        self.flows = min(flows, int(flows_that_fit() * ROOM))
+        opening = traffic.opening(self.flows, at_endpoint=True)
+        self.linux = Linux(frames.write_all(folder, "linux", opening), self.flows)
+        self.sender = Sender()
+
+    def __enter__(self) -> "LinuxSide":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.linux.close()
+        self.sender.close()
+
+    def sides(self, mix: str) -> dict[str, Side]:
+        data = traffic.established(self.flows, LINUX_PACKETS, mix)
+        capture = frames.write(self.folder / "linux-capture", data)
+        return {
+            "linux": lambda: self.carried(capture),
+            "linux_sender": lambda: self.sender.run(capture).ns_per_packet,
+        }
+
+    def carried(self, capture: Path) -> float:
+        ran = self.linux.run(capture)
         if ran.arrived != LINUX_PACKETS:
             raise RuntimeError(f"Linux: {ran.arrived} of {LINUX_PACKETS} packets arrived")
         return ran.ns_per_packet
-
-    try:
-        more = {"linux": carried, "sender": lambda: sender.run(capture).ns_per_packet}
-        return interleaved(sides | more, asked.runs), flows
-    finally:
-        linux.close()
-        sender.close()
-
-
-def compare_all(
-    flows: int, mixes: list[str], runs: int, seconds: float, folder: Path, why_not: str, say: Say
-) -> list[Measurement]:
-    """Both sizes of packets over the same open flows."""
-    frames.write(folder / "flows", floor.flow_rows(flows).tobytes())
-    frames.write(folder / "links", floor.links())
-    say(f"{flows:,} flows: ours opens them")
-    ours = Ours(frames.write_all(folder, "opening", traffic.opening(flows)), flows)
-    return [compare(Asked(mix, flows, runs, seconds, folder, why_not), ours, say) for mix in mixes]

@@ -1,14 +1,16 @@
 """The plain-C floor does the same work as the engine: the same frames come out, byte for byte."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.peers import floor, frames, traffic
-from benchmarks.peers.ours import Ours, arrived
+from benchmarks.access_lists import Headers
+from benchmarks.peers import floor, frames, lists, traffic
+from benchmarks.peers.ours import Ours
 from dataplane.replay.capture import open_captures
 
 pytestmark = pytest.mark.skipif(
@@ -64,7 +66,6 @@ def opened(folder: Path) -> Ours:
 @pytest.mark.parametrize("mode", ["way", "hashed"])
 def test_the_floor_sends_what_the_engine_sends(asked: Asked, mode: str, tmp_path: Path) -> None:
     ran = opened(tmp_path).run(asked.capture)
-    arrived(ran.result)
     found = asked.frames(mode, floor.first_id(0, traffic.outgoing(FLOWS)))
     assert len(ran.result.output.rows) == 2 * PACKETS
     assert found == ran.frames_out()
@@ -89,54 +90,25 @@ def test_a_file_that_is_no_capture_is_refused(asked: Asked) -> None:
         floor.run("scan", asked.links, 1, 1)
 
 
-def exact_rules(count: int) -> np.ndarray:
-    """Services that nobody asks for, and one of those that are."""
-    rules = np.zeros(count, floor.RULE)
-    rules["dst"], rules["dst_mask"] = 0x0A630000 + np.arange(count), 0xFFFFFFFF
-    rules["sport_high"], rules["dport_low"], rules["dport_high"] = 0xFFFF, 80, 80
-    rules["proto"], rules["proto_mask"] = frames.UDP, 0xFF
-    rules["dst"][count // 2] = int(traffic.flows(FLOWS).service_address[3])
-    return rules
+@pytest.mark.parametrize("kind", lists.SIZES)
+def test_a_linear_scan_finds_the_first_rule(kind: str, tmp_path: Path) -> None:
+    rules, packets = lists.made(kind, 40, PACKETS)
+    assert floor.is_exact(rules) == (kind == "services")
+    found = lists.scan(rules, packets, tmp_path, passes=0)()
+    wanted = sum(first_matches(rules, packets))
+    assert int(found.checksum, 16) == wanted
+    assert 0 < wanted < 40 * PACKETS
 
 
-def mixed_rules(count: int) -> np.ndarray:
-    """Prefixes, ranges and protocols, some of which match some of the packets."""
-    random = np.random.default_rng(7)
-    rules = exact_rules(count)
-    length = random.choice([0, 16, 28, 30, 32], count)
-    rules["dst_mask"] = (0xFFFFFFFF << (32 - length)) & 0xFFFFFFFF
-    rules["dst"] = (0x0A601400 + random.integers(0, 16, count)) & rules["dst_mask"]
-    rules["sport_low"] = random.integers(1016, 1030, count)
-    rules["sport_high"] = rules["sport_low"] + random.integers(0, 8, count)
-    rules["proto"] = random.choice([frames.UDP, frames.TCP], count)
-    return rules
-
-
-def expected(rules: np.ndarray, capture: Path) -> int:
-    """Sum over all packets of the number of the first rule that matches."""
-    total, opened = 0, open_captures([str(capture)])
-    for number in range(len(opened)):
-        frame = opened.raw(number)
-        src, dst, sport, dport = (
-            int.from_bytes(frame[at : at + size])
-            for at, size in ((26, 4), (30, 4), (34, 2), (36, 2))
-        )
+def first_matches(rules: np.ndarray, packets: Headers) -> Iterator[int]:
+    """For each packet the number of the first rule that matches."""
+    columns = (packets.src, packets.dst, packets.sport, packets.dport, packets.proto)
+    for src, dst, sport, dport, proto in zip(*(c.tolist() for c in columns), strict=True):
         matching = (
             (src & rules["src_mask"] == rules["src"])
             & (dst & rules["dst_mask"] == rules["dst"])
             & (rules["sport_low"] <= sport) & (sport <= rules["sport_high"])
             & (rules["dport_low"] <= dport) & (dport <= rules["dport_high"])
-            & (frame[23] & rules["proto_mask"] == rules["proto"])
+            & (proto & rules["proto_mask"] == rules["proto"])
         )  # fmt: skip
-        total += int(matching.argmax()) if matching.any() else len(rules)
-    return total
-
-
-@pytest.mark.parametrize("make", [exact_rules, mixed_rules])
-def test_a_linear_scan_finds_the_first_rule(make, asked: Asked, tmp_path: Path) -> None:
-    rules = make(40)
-    assert floor.is_exact(rules) == (make is exact_rules)
-    found = floor.linear_scan(rules, asked.capture, PACKETS, 0, tmp_path)
-    wanted = expected(rules, asked.capture)
-    assert int(found.checksum, 16) == wanted
-    assert 0 < wanted < 40 * PACKETS
+        yield int(matching.argmax()) if matching.any() else len(rules)
