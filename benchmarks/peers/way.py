@@ -65,7 +65,7 @@ def compare(
     capture = asked.folder / "capture"
     frames.write(capture, traffic.established(asked.flows, packets, mix))
     same_frames(asked, ours, capture, packets)
-    sides = {"ours": lambda: ours.run(capture).ns_per_packet}
+    sides = {"ours": lambda: ours.run(capture)}
     sides |= floor_sides(asked.folder, capture, packets)
     more = {"packets": packets, "runs": asked.runs}
     if linux:
@@ -90,18 +90,18 @@ def try_out(asked: Asked, mix: str, ours: Ours) -> Tried:
     data = traffic.established(asked.flows, TRIED_PACKETS, mix)
     capture = frames.write(asked.folder / "tried", data)
     answers = same_frames(asked, ours, capture, TRIED_PACKETS)
-    wanted = int(asked.seconds * 1e9 / ours.run(capture).ns_per_packet)
+    wanted = int(asked.seconds * 1e9 / ours.run(capture))
     return Tried(min(MOST_PACKETS, max(wanted, TRIED_PACKETS, asked.flows)), answers)
 
 
 def same_frames(asked: Asked, ours: Ours, capture: Path, packets: int) -> str:
     """Checksum of all frames that ours sends.  Raises if the floor's are others."""
     given = ours.encapsulated
-    ran = ours.run(capture)
+    sent = ours.frames_out(capture)
     out = asked.folder / "out"
     rest = (asked.folder / "flows", asked.folder / "links", floor.first_id(0, given), out)
     floor.run("way", capture, packets, 0, *rest)
-    answers, wanted = checksum(ran.frames_out()), checksum(out.read_bytes())
+    answers, wanted = checksum(sent), checksum(out.read_bytes())
     out.unlink()
     if answers != wanted:
         raise RuntimeError(f"{capture.name}: frames sent are {answers}, the floor's are {wanted}")

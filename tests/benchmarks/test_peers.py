@@ -10,6 +10,7 @@ import pytest
 from benchmarks.peers import floor, frames, parsers, steps, traffic, way
 from benchmarks.peers.cluster import CLIENT
 from benchmarks.peers.ours import Ours
+from dataplane.node.state import NodeState
 from dataplane.replay.capture import open_captures
 
 pytestmark = pytest.mark.skipif(
@@ -41,7 +42,9 @@ def test_other_frames_than_the_floors_are_an_error(
 def test_the_measured_packets_open_nothing(mix: str, tmp_path: Path) -> None:
     ours = Ours(frames.write_all(tmp_path, "opening", traffic.opening(64)), 64)
     path = frames.write(tmp_path / "capture", traffic.established(64, 500, mix))
-    for state in ours.run(path).result.states().values():
+    last: list[dict[str, NodeState]] = []
+    ours.run(path, lambda result: last.append(result.states()))
+    for state in last[-1].values():
         client = ip_address(CLIENT)
         found = [entry for entry in state.conntrack if entry.original.src == client]
         assert len(found) == 64
