@@ -113,10 +113,10 @@ def test_the_search_for_functions_finds_them():
 # A kernel and its executable specification bear the same name.
 TWINS = [
     "answers", "bridge", "capture", "capture_tuples", "checksum", "choice", "conntrack",
-    "conntrack_datagram",
-    "conntrack_icmp", "conntrack_sctp", "conntrack_table", "conntrack_tcp", "conntrack_tuple",
-    "conntrack_window", "cuts", "duplicate", "fdb", "fib_rules", "fib_select", "forwarding",
-    "fragment_queues", "fragments", "hooks", "icmp", "icmp_rate", "inject", "ip_options", "lpm",
+    "conntrack_datagram", "conntrack_icmp", "conntrack_sctp", "conntrack_table", "conntrack_tcp",
+    "conntrack_tuple", "conntrack_window", "cuts", "distinct", "duplicate", "fdb", "fib_rules",
+    "fib_select", "forwarding", "fragment_queues", "fragments", "hooks", "icmp", "icmp_rate",
+    "inject", "ip_options", "lines", "lpm",
     "match_bytes", "match_connlimit", "match_conntrack", "match_dccp", "match_device",
     "match_extension", "match_hashlimit", "match_header", "match_memory", "match_packet",
     "match_place", "match_recent", "match_route", "match_time", "matches", "nat", "nat_icmp",

@@ -29,11 +29,11 @@ def text_writer() -> Write:
     return write
 
 
-def bytes_writer() -> Callable[[bytes], None]:
+def bytes_writer() -> Callable[[bytes | memoryview], None]:
     """Writes bytes to standard output."""
     buffer = sys.stdout.buffer
 
-    def write(data: bytes) -> None:
+    def write(data: bytes | memoryview) -> None:
         buffer.write(data)
 
     return write

@@ -13,7 +13,9 @@ from numpy.lib.recfunctions import repack_fields
 
 from dataplane.cli import output
 from dataplane.cluster.wording import printable
+from dataplane.replay.coded import Words
 from dataplane.replay.fast import NO_FLOW
+from dataplane.replay.json_lines import JsonWindows
 from dataplane.replay.result import Result
 from dataplane.trace.caption import Caption
 from dataplane.trace.describe import Describer
@@ -23,24 +25,17 @@ from dataplane.trace.line import Lines
 WINDOW = 1 << 14
 LINES_AT_ONCE = 1 << 8
 TEXTS_KEPT = 1 << 16
-OBJECTS_KEPT = 1 << 12  # some kilobytes each
 OF_ONE_PACKET = ("time_ns", "packet", "flow", "length")
 
 
 Write = Callable[[Result], None]
 
 
-def writer(form: str, describer: Describer) -> Write:
+def writer(form: str, words: Words) -> Write:
     """Writes what became of each packet of a window to standard output: "text" or "jsonl"."""
     if form == "jsonl":
-        objects, write_bytes = Objects(describer), output.bytes_writer()
-
-        def write_objects(result: Result) -> None:
-            for line in objects.lines(result):
-                write_bytes(line)
-
-        return write_objects
-    texts, write = Texts(describer), output.text_writer()
+        return Objects(words, output.bytes_writer()).take
+    texts, write = Texts(words.describer), output.text_writer()
 
     def write_texts(result: Result) -> None:
         lines = texts.lines(result)
@@ -93,22 +88,18 @@ def _label(path: str) -> str:
 
 
 class Objects:
-    """A JSON object for each packet, window by window."""
+    """A JSON object for each packet, window by window, in large pieces."""
 
-    def __init__(self, describer: Describer):
-        self._lines = JsonLines(describer)
-        self._fates: dict[bytes, bytes] = {}
+    def __init__(self, words: Words, write: Callable[[memoryview | bytes], object]):
+        self._windows = JsonWindows(words, write)
+        self._lines, self._write = JsonLines(words.describer), write
 
-    def lines(self, result: Result) -> Iterator[bytes]:
-        fates = self._fates
-        for index, key, caption in _rows(result, OF_ONE_PACKET[:2]):
-            fate = fates.get(key)
-            if fate is None:
-                if len(fates) == OBJECTS_KEPT:
-                    fates.clear()
-                record, path = result.record(index), path_of(result, index)
-                fate = fates[key] = self._lines.fate(record, caption, path)
-            yield self._lines.joined(caption, fate)
+    def take(self, result: Result) -> None:
+        if not len(result.event_rows):
+            self._windows.take(result)
+            return
+        for index, caption in enumerate(captions(result)):
+            self._write(self._lines.line(result.record(index), caption, path_of(result, index)))
 
 
 def path_of(result: Result, index: int) -> int:

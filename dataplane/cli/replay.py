@@ -10,6 +10,7 @@ from dataplane.cli.tally import Tally
 from dataplane.node.folder import write_node
 from dataplane.replay import choose
 from dataplane.replay.capture_stream import Windows
+from dataplane.replay.coded import Words
 from dataplane.replay.difference import Difference
 from dataplane.replay.replay import Options, replay, replay_windows
 from dataplane.replay.result import Result
@@ -107,7 +108,7 @@ class Told(ExitStack):
         super().__init__()
         self._taps = self.enter_context(TapFiles(tap_folder)) if tap_folder else None
         self._states = Path(state_folder) if state_folder else None
-        self._packets = None if is_quiet else packets.writer(form, describer)
+        self._packets = None if is_quiet else packets.writer(form, Words(describer))
         self._tally = Tally(describer) if form == "text" else None
         self._end = "" if is_quiet else "\n"
         self._reader_left: BrokenPipeError | None = None

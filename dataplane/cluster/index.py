@@ -15,6 +15,7 @@ class Index:
     def __init__(self, cluster: Cluster):
         self._owners: dict[Address, Owner] = {}
         self._services: dict[tuple[Address, str, int], tuple[Service, ServicePort]] = {}
+        self._service_addresses: set[Address] = set()
         self._node_ports: dict[tuple[str, int], tuple[Service, ServicePort]] = {}
         for node in cluster.nodes.values():
             for address in (*node.internal_ips, *node.external_ips):
@@ -34,6 +35,10 @@ class Index:
         """The Service port behind a cluster IP, external IP or load balancer IP."""
         return self._services.get((address, protocol, port))
 
+    def has_services(self, address: Address) -> bool:
+        """It is some Service's, whoever else has it."""
+        return address in self._service_addresses
+
     def node_port(self, protocol: str, port: int) -> tuple[Service, ServicePort] | None:
         """The Service port behind a port number of every node."""
         return self._node_ports.get((protocol, port))
@@ -49,6 +54,7 @@ class Index:
     def _add_service(self, service: Service) -> None:
         addresses = (*service.cluster_ips, *service.external_ips, *service.load_balancer_ips)
         name = f"{service.metadata.namespace}/{service.metadata.name}"
+        self._service_addresses.update(addresses)
         for address in addresses:
             self._owners.setdefault(address, ("service", name))
             for port in service.ports:

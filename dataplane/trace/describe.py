@@ -44,13 +44,14 @@ class Describer:
 
     def entry(self, record: Record) -> Named | None:
         """What is behind the place where it entered."""
-        return self._at(record.entry)
+        return self.at(record.entry)
 
     def end(self, record: Record) -> Named | None:
         """What is behind the place where it ended."""
-        return self._at(record.place)
+        return self.at(record.place)
 
-    def _at(self, place: tuple[str, str | None]) -> Named | None:
+    def at(self, place: tuple[str, str | None]) -> Named | None:
+        """What is behind a place."""
         node, device = place
         if device is None:
             return Named(f"node/{node}") if node else None

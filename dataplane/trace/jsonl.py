@@ -25,6 +25,7 @@ Keys never change their meaning; new ones may come.
 """
 
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 
 import msgspec
@@ -44,6 +45,7 @@ from dataplane.trace.record import Record
 from dataplane.trace.steps import nat_word, step_words
 
 PATHS_KEPT = 1 << 16
+encoded = msgspec.json.Encoder().encode
 
 
 class StepObject(msgspec.Struct, omit_defaults=True):
@@ -126,7 +128,7 @@ class JsonLines:
 
     def __init__(self, describer: Describer):
         self._describer = describer
-        self._encode = msgspec.json.Encoder().encode
+        self._encode = encoded
         self._paths: dict[int, msgspec.Raw] = {}
 
     def line(self, record: Record, caption: Caption, path: int | None = None) -> bytes:
@@ -135,7 +137,7 @@ class JsonLines:
 
     def joined(self, caption: Caption, fate: bytes) -> bytes:
         """The line of a packet that fares as another one did."""
-        packet = PacketObject(_clean(caption.file), caption.number, rfc3339(caption.time_ns))
+        packet = PacketObject(clean(caption.file), caption.number, rfc3339(caption.time_ns))
         return b"%b,%b\n" % (self._encode(packet)[:-1], fate[1:])
 
     def fate(self, record: Record, caption: Caption, path: int | None = None) -> bytes:
@@ -161,8 +163,8 @@ class JsonLines:
             verdict=Verdict(record.verdict).name,
             reason=Reason(record.reason).name,
             skb_drop_reason=reasons.skb_drop_reason(record.reason) or None,
-            node=_clean(node) or None,
-            device=_clean(device) if device else None,
+            node=clean(node) or None,
+            device=clean(device) if device else None,
             at=_name(describer.end(record)),
             length=record.length,
             end=_end(record),
@@ -175,37 +177,40 @@ class JsonLines:
     def _steps(self, record: Record, path: int | None) -> msgspec.Raw:
         known = self._paths.get(path) if path is not None else None
         if known is None:
-            steps = [self._step(record, index) for index in range(len(record.steps))]
-            known = msgspec.Raw(self._encode(steps))
+            known = msgspec.Raw(self.steps(record.steps))
             if path is not None and len(self._paths) < PATHS_KEPT:
                 self._paths[path] = known
         return known
 
-    def _step(self, record: Record, index: int) -> StepObject:
-        step = record.steps[index]
+    def steps(self, steps: Sequence[Step]) -> bytes:
+        """A path, as the value of its key."""
+        return self._encode([self._step(steps, index) for index in range(len(steps))])
+
+    def _step(self, steps: Sequence[Step], index: int) -> StepObject:
+        step = steps[index]
         kind = vocabulary.KINDS[StepKind(step.kind)]
         if step.is_rule:
             return self._rule(kind, step)
         if step.kind == StepKind.STEP_NAT:
-            name = nat_word(record.steps, index)
+            name = nat_word(steps, index)
         else:
             name = step.name or step_words(step)
-        return StepObject(kind, _clean(step.node), name=_clean(name))
+        return StepObject(kind, clean(step.node), name=clean(name))
 
     def _rule(self, kind: str, step: Step) -> StepObject:
         rules = self._describer.rules
         behind = rules.behind(step)
         return StepObject(
             kind,
-            _clean(step.node),
+            clean(step.node),
             step.family,
-            _clean(step.table),
-            _clean(step.chain),
+            clean(step.table),
+            clean(step.chain),
             step.number,
-            _clean(rules.target(step)),
-            _clean(rules.text(step)),
-            _clean(behind.name) if behind else "",
-            _clean(str(behind.source)) if behind and behind.source is not NOWHERE else "",
+            clean(rules.target(step)),
+            clean(rules.text(step)),
+            clean(behind.name) if behind else "",
+            clean(str(behind.source)) if behind and behind.source is not NOWHERE else "",
         )
 
 
@@ -225,7 +230,7 @@ def _changes(record: Record) -> list[ChangeObject]:
 def _draws(record: Record, describer: Describer) -> list[DrawObject]:
     return [
         DrawObject(
-            each.step, each.value, each.probability, _clean(each.chain), each.number, each.matched
+            each.step, each.value, each.probability, clean(each.chain), each.number, each.matched
         )
         for each in draws(record, describer.rules)
     ]
@@ -247,10 +252,10 @@ def _address(address: Address | None) -> str | None:
 
 
 def _name(named: Named | None) -> str | None:
-    return _clean(named.name) if named else None
+    return clean(named.name) if named else None
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Names from dumps and comments of rules may hold any bytes; JSON holds Unicode."""
     if text.isascii():
         return text

@@ -51,6 +51,13 @@ class Places:
             return self._node(name, protocol, port)
         return self.pod(name) if kind == "pod" else self.service(name)
 
+    def has_ports(self, address: Address) -> bool:
+        """What its name is hangs on the port: of a Service, or of a node."""
+        owner = self._index.owner(address)
+        if owner is None:
+            return address in self._node_addresses
+        return owner[0] == "node" or self._index.has_services(address)
+
     def _device(self, node: str, name: str) -> Named | None:
         """The one host behind a device: its pod, or its address.  None: several, or nobody."""
         found = _hosts(self._nodes[node], name) if node in self._nodes else []
