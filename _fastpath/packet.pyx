@@ -73,7 +73,7 @@ cdef inline bint is_whole(const packet_t* packet) noexcept nogil:
 
 cdef bint sum_is_right(const packet_t* packet) noexcept nogil:
     """The transport checksum is that of the bytes; all of them must be present."""
-    cdef uint64_t sum = 0
+    cdef uint64_t sum = 0xFFFF          # nf_ip_checksum: with the IP header, which is right
     if packet.family == 6 or packet.proto == PROTO_TCP or packet.proto == PROTO_UDP:
         sum = pseudo_sum(packet)
     sum = checksum_add(sum, packet.frame + packet.thoff, transport_length(packet))

@@ -454,10 +454,12 @@ class Packet:
 
     def sums_up(self) -> bool:
         """nf_ip_checksum, nf_ip6_checksum: as if what follows the IP header had a checksum."""
-        covered = self.payload
-        if self.family == 6 or self.protocol in (TCP, UDP):
-            covered = self._pseudo_header() + covered
-        return ones_sum(covered) == 0xFFFF
+        has_pseudo_header = self.family == 6 or self.protocol in (TCP, UDP)
+        return ones_sum(self._before_sum(has_pseudo_header) + self.payload) == 0xFFFF
+
+    def _before_sum(self, has_pseudo_header: bool) -> bytes:
+        """nf_ip_checksum sums the IP header as well, which is right and sums up to 0xFFFF."""
+        return self._pseudo_header() if has_pseudo_header else b"\xff\xff"
 
     def is_checksum_wrong(self) -> bool:
         """Known to be wrong: it is there, whole, and was not left to a device."""
@@ -466,10 +468,7 @@ class Packet:
             return False
         if self.is_fragment or not self.is_whole:
             return False
-        covered = self.payload
-        if self.protocol != ICMP:
-            covered = self._pseudo_header() + covered
-        return checksum(covered) != 0
+        return ones_sum(self._before_sum(self.protocol != ICMP) + self.payload) != 0xFFFF
 
     def is_crc_wrong(self) -> bool:
         """SCTP's checksum is there, whole, and was not left to a device (RFC 9260 6.8)."""
