@@ -47,7 +47,7 @@ class Linux:
     """Two nodes whose flows are open.  Close it, and nothing is left."""
 
     def __init__(self, opening: list[Path], flows: int):
-        """opening  first packets, answers as the endpoint sends them, third segments"""
+        """opening  traffic.opening, as the endpoint sends it"""
         self.lab = build({name: to_build(state) for name, state in nodes().items()})
         try:
             self.client = self.lab.pod(CLIENT).namespace
@@ -65,15 +65,12 @@ class Linux:
             raise
 
     def _open(self, opening: list[Path]) -> None:
-        asked, answers, third = opening
-        for sender, receiver, path in (
-            (self.client, self.server, asked),
-            (self.server, self.client, answers),
-            (self.client, self.server, third),
-        ):
-            _, sent, arrived = send(sender, receiver, path)
+        ends = [self.client, self.server]
+        for path in opening:
+            _, sent, arrived = send(*ends, path)
             if arrived != sent:
                 raise RuntimeError(f"{path.name}: {arrived} of {sent} packets arrived")
+            ends.reverse()
 
     def run(self, capture: Path, passes: int = 1) -> Ran:
         ns, _, arrived = send(self.client, self.server, capture, passes)

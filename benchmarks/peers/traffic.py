@@ -1,8 +1,8 @@
 """Conversations from a seed: what opens every flow, and the packets that are measured.
 
 A flow is one client port and one Service.  Every other flow is UDP, the rest TCP.  The opening is
-a datagram and its answer, or the three segments of a handshake with window scaling; then only
-the client speaks, payload after payload, sequence numbers in the window, one flow at random
+a datagram and its answer, or a handshake with window scaling and the server's first window; then
+only the client speaks, payload after payload, sequence numbers in the window, one flow at random
 after the other.
 """
 
@@ -102,10 +102,11 @@ def _number(address: str) -> int:
 
 
 def opening(count: int, at_endpoint: bool = False) -> list[bytes]:
-    """Captures of what opens the flows: every flow's first packet, all answers, and the TCP
-    clients' third segment.
+    """Captures of what opens the flows, sent in turns by clients and servers: every flow's first
+    packet, all answers, the third segments of handshakes, and the servers' windows: those of the
+    segments before were not scaled (RFC 7323, section 2.2), and would soon be full.
 
-    at_endpoint  the answers are as the endpoint sends them, not as the client sees them
+    at_endpoint  the servers' packets are as the endpoint sends them, not as the client sees them
     """
     every = flows(count)
     tcp, udp = (Flows(every.number[every.proto == proto]) for proto in (TCP, UDP))
@@ -113,11 +114,18 @@ def opening(count: int, at_endpoint: bool = False) -> list[bytes]:
     syn = Segment(CLIENT_SEQ, 0, SYN, SYN_OPTIONS)
     syn_ack = Segment(SERVER_SEQ, CLIENT_SEQ + 1, SYN | ACK, SYN_OPTIONS)
     third = Segment(CLIENT_SEQ + 1, SERVER_SEQ + 1, ACK)
+    window = Segment(SERVER_SEQ + 1, CLIENT_SEQ + 1, ACK)
     return [
         capture(_both(asked(tcp), asked(udp), syn)),
         capture(_both(back(tcp), back(udp), syn_ack)),
-        capture([(np.arange(len(tcp.number)), frames(asked(tcp), TCP, L4 + 20, third))]),
+        capture(_alone(asked(tcp), third)),
+        capture(_alone(back(tcp), window)),
     ]
+
+
+def _alone(tcp: Ends, segment: Segment) -> list[tuple[Array, Array]]:
+    made = frames(tcp, TCP, L4 + 20, segment)
+    return [(np.arange(len(made)), made)]
 
 
 def _both(tcp: Ends, udp: Ends, segment: Segment) -> list[tuple[Array, Array]]:

@@ -71,3 +71,11 @@ def test_every_flow_has_a_packet_and_both_protocols_are_there(tmp_path: Path) ->
     assert len(np.unique(found)) == 400
     assert set(found["proto"].tolist()) == {frames.TCP, frames.UDP}
     assert (open_captures([str(path)]).records["captured"] == 64).all()
+
+
+def test_no_window_is_ever_full(tmp_path: Path) -> None:
+    """Each flow sends more than a window that is not scaled holds."""
+    ours = Ours(frames.write_all(tmp_path, "opening", traffic.opening(32)), 32)
+    data = traffic.established(32, 20_000, "IMIX")
+    assert len(data) // 32 > 2 * 65535
+    assert ours.run(frames.write(tmp_path / "capture", data)) > 0
