@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CASE   := pcaps/two-nodes
 
-.PHONY: demo test check build lint golden bench bench-peers sanitize fuzz kernel-fuzz record clean
+.PHONY: demo test check build lint golden bench bench-peers bench-instructions sanitize fuzz kernel-fuzz record clean
 
 demo: build         ## replay the recorded conversation and print what happened to each packet
 	$(BIN)/dataplane replay -f $(CASE)/cluster.yaml -r $(CASE)/client.pcap
@@ -38,6 +38,9 @@ bench: build        ## packets per second and nanoseconds per packet, with a che
 
 bench-peers: build  ## side by side on one core: the plain-C floor, ours, Linux (root), dpkt, scapy
 	$(BIN)/python -m benchmarks.peers $(PEERS)
+
+bench-instructions: build  ## instructions a packet, by kernel module (valgrind)
+	$(BIN)/python -m benchmarks.peers.instructions
 
 # A copy, so that the kernels in place stay fast ones.  Python's own leaks are not our subject;
 # reports are written past pytest, which therefore captures no file descriptors.

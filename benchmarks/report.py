@@ -76,18 +76,18 @@ class Measurement:
 
     bench          what was measured: "whole way, 64 B", "new flow, services"
     size           how large what is grown was: flows, rules, services, packets
-    ns_per_packet  median of the runs
+    ns_per_packet  median of the runs; None where something else is counted
     floor_ns       the plain-C floor for the same steps, of the same run
     linux_ns       Linux, the same packets, of the same run
     growth         times the cost at the smallest size
     rss_bytes      peak resident memory
     checksum       of the answers, `checksum()`
-    more           whatever else the line should say
+    more           whatever else the line should say, such as `instructions` a packet
     """
 
     bench: str
     size: int
-    ns_per_packet: float
+    ns_per_packet: float | None
     checksum: str = ""
     seed: int | None = None
     floor_ns: float | None = None
@@ -99,12 +99,12 @@ class Measurement:
     @property
     def ratio_floor(self) -> float | None:
         """Times the floor's time: less is better."""
-        return self.ns_per_packet / self.floor_ns if self.floor_ns else None
+        return self.ns_per_packet / self.floor_ns if self.ns_per_packet and self.floor_ns else None
 
     @property
     def ratio_linux(self) -> float | None:
         """Times Linux' packets a second: more is better."""
-        return self.linux_ns / self.ns_per_packet if self.linux_ns else None
+        return self.linux_ns / self.ns_per_packet if self.ns_per_packet and self.linux_ns else None
 
     def row(self) -> dict[str, Any]:
         found = asdict(self)
@@ -137,6 +137,8 @@ COLUMNS = {
     "ratio_linux": "{:.1f}",
     "growth": "{:.2f}",
     "rss_bytes": "{:,}",
+    "instructions": "{:,.0f}",
+    "floor_instructions": "{:,.0f}",
     "checksum": "{}",
 }
 
