@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,9 @@ from dataplane.replay.tap_files import TapFiles
 from dataplane.trace.describe import Describer
 from dataplane.trace.summary import summary
 
+if TYPE_CHECKING:
+    from dataplane.replay.parquet import ParquetFiles
+
 
 @click.command(cls=options.Greedy)
 @options.MANIFESTS
@@ -25,6 +29,9 @@ from dataplane.trace.summary import summary
 @options.CAPTURES
 @options.FORMAT
 @click.option("-w", "--write", "tap_folder", metavar="DIR", help="Write a capture per device.")
+@click.option(
+    "--parquet", "table_folder", metavar="DIR", help="Write tables: packets, steps, flows."
+)
 @click.option("--state", "state_folder", metavar="DIR", help="Write what each node holds then.")
 @click.option("--at", metavar="NODE:DEVICE", help="With --raw: where every frame enters.")
 @click.option("--raw", "is_raw", is_flag=True, help="Inject every frame as it stands.")
@@ -46,6 +53,7 @@ def command(
     captures: tuple[str, ...],
     form: str,
     tap_folder: str | None,
+    table_folder: str | None,
     state_folder: str | None,
     at: str | None,
     is_raw: bool,
@@ -85,7 +93,7 @@ def command(
         else:
             results = iter([replay(given.nodes, captures, chosen, engine=engine, warn=warn)])
         describer = Describer(given.nodes, given.cluster)
-        with Told(describer, form, tap_folder, state_folder, is_quiet) as told:
+        with Told(describer, form, tap_folder, table_folder, state_folder, is_quiet) as told:
             for result in results:
                 told.take(result)
             told.finish()
@@ -102,22 +110,32 @@ class Told(ExitStack):
         describer: Describer,
         form: str,
         tap_folder: str | None,
+        table_folder: str | None,
         state_folder: str | None,
         is_quiet: bool,
     ):
         super().__init__()
         self._taps = self.enter_context(TapFiles(tap_folder)) if tap_folder else None
+        words = Words(describer)
+        self._tables = self._enter_tables(table_folder, words) if table_folder else None
         self._states = Path(state_folder) if state_folder else None
-        self._packets = None if is_quiet else packets.writer(form, Words(describer))
+        self._packets = None if is_quiet else packets.writer(form, words)
         self._tally = Tally(describer) if form == "text" else None
         self._end = "" if is_quiet else "\n"
         self._reader_left: BrokenPipeError | None = None
         self._last: Result | None = None
 
+    def _enter_tables(self, folder: str, words: Words) -> "ParquetFiles":
+        from dataplane.replay.parquet import ParquetFiles  # pyarrow is slow to load, and optional
+
+        return self.enter_context(ParquetFiles(folder, words))
+
     def take(self, result: Result) -> None:
         self._last = result
         if self._taps:
             self._taps.take(result)
+        if self._tables:
+            self._tables.take(result)
         if self._packets:
             self._print(self._packets, result)
         if self._tally:
@@ -127,13 +145,15 @@ class Told(ExitStack):
         try:
             write(result)
         except BrokenPipeError as error:  # who reads has enough; files are still to be written
-            if self._taps is None and self._states is None:
+            if not (self._taps or self._tables or self._states):
                 raise
             self._reader_left, self._packets = error, None
 
     def finish(self) -> None:
         if self._taps:
             self._taps.finish()
+        if self._tables:
+            self._tables.finish(self._last)
         if self._states and self._last:
             _write_states(self._last, self._states)
         if self._reader_left:

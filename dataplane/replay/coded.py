@@ -123,6 +123,26 @@ class Coded:
     path: Array  # uint32: 0 = none
 
 
+@dataclass(frozen=True)
+class CodedFlows:
+    """All flows, by number."""
+
+    protocol: Array  # uint32
+    initiator: Array  # uint32
+    responder: Array
+    initiator_port: Array
+    responder_port: Array
+    has_ports: Array  # bool
+    packets: Array
+    outcome: Array  # uint32
+    has_arrived: Array  # bool: the rest is known
+    end_src: Array  # uint32
+    end_dst: Array
+    end_sport: Array
+    end_dport: Array
+    place: Array  # uint32
+
+
 class Place(NamedTuple):
     node: str | None
     device: str | None
@@ -191,6 +211,30 @@ class Words:
             end_dport=rows["end_dport"].astype(np.uint64),
             end_ttl=rows["end_ttl"].astype(np.uint64),
             path=self._path(rows["path"], result),
+        )
+
+    def code_flows(self, result: Result) -> CodedFlows:
+        rows = result.flow_rows
+        family, proto, nothing = rows["family"], rows["proto"], np.zeros(len(rows), np.uint8)
+        initiator, responder, end_src, end_dst = (
+            self._address(rows, name, family)
+            for name in ("initiator", "responder", "end_src", "end_dst")
+        )
+        return CodedFlows(
+            protocol=self._protocol(nothing, family != 0, proto),
+            initiator=initiator,
+            responder=responder,
+            initiator_port=rows["initiator_port"],
+            responder_port=rows["responder_port"],
+            has_ports=WITH_PORTS_OF[proto],
+            packets=rows["packets"],
+            outcome=self._outcome(rows["verdict"], nothing),
+            has_arrived=rows["place"] != NO_DEVICE,
+            end_src=end_src,
+            end_dst=end_dst,
+            end_sport=rows["end_sport"],
+            end_dport=rows["end_dport"],
+            place=self._place(rows["place"], result.image),
         )
 
     def _address(self, rows: Array, name: str, family: Array) -> Array:

@@ -184,7 +184,10 @@ class JsonLines:
 
     def steps(self, steps: Sequence[Step]) -> bytes:
         """A path, as the value of its key."""
-        return self._encode([self._step(steps, index) for index in range(len(steps))])
+        return self._encode(self.step_objects(steps))
+
+    def step_objects(self, steps: Sequence[Step]) -> list[StepObject]:
+        return [self._step(steps, index) for index in range(len(steps))]
 
     def _step(self, steps: Sequence[Step], index: int) -> StepObject:
         step = steps[index]
