@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dataplane.cli import differing, ending, inputs, options, output, packets
+from dataplane.cli import differing, ending, inputs, options, output, packets, progress
 from dataplane.cli.tally import Tally
 from dataplane.node.folder import write_node
 from dataplane.replay import choose
@@ -90,6 +90,8 @@ def command(
         if engine == "fast":
             windows = Windows(captures, window_bytes)
             results = replay_windows(given.nodes, windows, chosen, warn=warn)
+            if progress.is_wanted(is_quiet):
+                results = progress.watched(results, windows)
         else:
             results = iter([replay(given.nodes, captures, chosen, engine=engine, warn=warn)])
         describer = Describer(given.nodes, given.cluster)
