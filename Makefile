@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CASE   := pcaps/two-nodes
 
-.PHONY: demo test check build lint golden bench bench-peers bench-instructions sanitize fuzz kernel-fuzz record clean
+.PHONY: demo test check build lint golden bench bench-peers bench-scale bench-instructions sanitize fuzz kernel-fuzz record clean
 
 demo: build         ## replay the recorded conversation and print what happened to each packet
 	$(BIN)/dataplane replay -f $(CASE)/cluster.yaml -r $(CASE)/client.pcap
@@ -41,6 +41,9 @@ bench-peers: build  ## side by side on one core: the plain-C floor, ours, Linux 
 
 bench-instructions: build  ## instructions a packet, by kernel module (valgrind)
 	$(BIN)/python -m benchmarks.peers.instructions
+
+bench-scale: build  ## what a packet costs as rules, Services and flows grow: tables and plots
+	@$(BIN)/python -m benchmarks.scale $(CURVES)
 
 # A copy, so that the kernels in place stay fast ones.  Python's own leaks are not our subject;
 # reports are written past pytest, which therefore captures no file descriptors.

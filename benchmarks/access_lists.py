@@ -48,11 +48,12 @@ class AccessList:
     def __len__(self) -> int:
         return len(self.src)
 
-    def rules(self, chain: str) -> list[str]:
+    def rules(self, chain: str, target: str = "DROP") -> list[str]:
         """As iptables-save prints them."""
         columns = (self.src, self.src_length, self.dst, self.dst_length, self.proto,
                    *self.sport, *self.dport)  # fmt: skip
-        return [_rule(chain, row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [f"{_rule(chain, row)} -j {target}" for row in rows]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ class Headers:
     def __len__(self) -> int:
         return len(self.src)
 
+    def only(self, wanted: Array) -> "Headers":
+        """Those of the packets of which `wanted` is true."""
+        columns = (self.src, self.dst, self.sport, self.dport, self.proto)
+        return Headers(*(column[wanted] for column in columns))
+
 
 def _rule(chain: str, row: tuple[int, ...]) -> str:
     src, src_length, dst, dst_length, proto, s_low, s_high, d_low, d_high = row
@@ -82,7 +88,7 @@ def _rule(chain: str, row: tuple[int, ...]) -> str:
     if ranges:
         words.append(f"-m {NAMES[proto]}")
         words += [f"{flag} {a}" if a == b else f"{flag} {a}:{b}" for flag, a, b in ranges]
-    return " ".join([*words, "-j DROP"])
+    return " ".join(words)
 
 
 def access_list(kind: str, count: int, seed: int) -> AccessList:

@@ -1,18 +1,20 @@
 """Long chains: a packet that meets the last of many services, or of a firewall's rules."""
 
 from ipaddress import ip_address
-from random import Random
 
+import numpy as np
 import pytest
 
+from _fastpath.classifier import find_many
 from _fastpath.reason import Verdict
+from benchmarks.access_lists import LENGTHS, access_list, headers
 from benchmarks.report import report
-from benchmarks.traffic import Walker, ended, segment, traffic
+from benchmarks.traffic import SEED, Walker, ended, segment, traffic
+from dataplane.image.image import assemble
 from tests.reference.one_node import CLIENT, INSIDE, SERVER, node, table
 
 PACKETS = 20_000
 FRAMES = traffic([segment(CLIENT, SERVER, 1000, INSIDE)]).repeated(PACKETS)
-SEED = 1519
 
 
 def services(count):
@@ -22,24 +24,7 @@ def services(count):
 
 
 def firewall(count):
-    """Prefixes of many lengths, protocols, ports and ranges, as ClassBench's seeds mix them."""
-    random = Random(SEED)
-    rules = []
-    for _ in range(count):
-        src, dst = (random.choice([0, 8, 16, 21, 24, 24, 27, 30, 32, 32]) for _ in range(2))
-        words = [f"FORWARD -s {_network(random, src)}", f"-d {_network(random, max(dst, 8))}"]
-        port = random.randrange(1, 65000)
-        words.append(random.choice([
-            "", "-p icmp", "-p tcp", f"-p tcp -m tcp --dport {port}",
-            f"-p udp -m udp --dport {port}", f"-p tcp -m tcp --dport {port}:{port + 500}",
-        ]))  # fmt: skip
-        rules.append(" ".join([*filter(None, words), "-j DROP"]))
-    return rules
-
-
-def _network(random, length):
-    address = random.getrandbits(32) | 1 << 31  # none of the packet's own
-    return f"{ip_address(address >> (32 - length) << (32 - length))}/{length}" if length else "0/0"
+    return access_list("fw", count, SEED).rules("FORWARD")
 
 
 LISTS = {"services": (services, 30_000), "firewall": (firewall, 100_000)}
@@ -52,3 +37,17 @@ def test_chain(benchmark, kind, count):
     walker = Walker({"n": node(table("filter", *make(count or most)))})
     records = benchmark(walker.run, ("n", "a"), FRAMES)
     report(benchmark, PACKETS, ended(records, Verdict.FORWARDED), walker.steps)
+
+
+@pytest.mark.parametrize("count", [100, 1000, 10_000, 100_000])
+@pytest.mark.parametrize("kind", LENGTHS)
+def test_index(benchmark, kind, count):
+    """Which rule of an access list may match first: packets of all its rules."""
+    rules = access_list(kind, count, SEED)
+    image = assemble({"n": node(table("filter", *rules.rules("FORWARD")))})
+    start = next(i for i, name in enumerate(image.names.rules) if name.chain == "FORWARD")
+    some = headers(rules, PACKETS, SEED)
+    columns = (some.src, some.dst, some.sport, some.dport, some.proto)
+    found = np.zeros(PACKETS, np.uint32)
+    benchmark(find_many, image.arrays, *columns, start, found)
+    report(benchmark, PACKETS, found)
