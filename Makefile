@@ -22,6 +22,7 @@ lint: build         ## ruff, mypy, cython-lint
 
 build: $(VENV)/installed     ## make .venv and compile the kernels in place
 	@$(BIN)/python setup.py -q build_ext --inplace
+	@$(BIN)/python -m compileall -q dataplane
 
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

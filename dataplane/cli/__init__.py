@@ -29,7 +29,10 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command = import_module(f"dataplane.cli.{name}").command
+        from dataplane.node.lasting import lasting
+
+        with lasting():
+            command = import_module(f"dataplane.cli.{name}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -9,7 +9,6 @@ from dataplane.cluster.naming import Reference, resolve
 from dataplane.cluster.objects import Cluster
 from dataplane.control.program import program
 from dataplane.errors import UsageError
-from dataplane.node.folder import read_node
 from dataplane.node.state import Address, NodeState
 
 
@@ -42,6 +41,8 @@ def read(
     cluster = load(files, warn) if files else None
     nodes = program(cluster, proxy_mode=proxy_mode, warn=warn) if cluster else {}
     for folder in folders:
+        from dataplane.node.folder import read_node  # all dialects of a node's tools
+
         name, path = _node_option(folder)
         nodes[name] = read_node(name, path, warn, is_lenient)
     return Inputs(nodes, cluster)

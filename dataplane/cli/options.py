@@ -1,10 +1,13 @@
 """Options that several verbs have, and how they are read."""
 
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from dataplane.node.state import NodeState
 
 LEAST_WINDOW, MOST_WINDOW = 1 << 16, 1 << 36
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -98,6 +101,15 @@ ENGINE = click.option(
     help="The kernels, their specification, or both until they differ.",
 )
 QUIET = click.option("-q", "--quiet", "is_quiet", is_flag=True, help="Do not say what was assumed.")
+
+
+def choices(path: str | None, nodes: "Mapping[str, NodeState]") -> dict[int, list[int]]:
+    """Of --choose."""
+    if path is None:
+        return {}
+    from dataplane.replay import choose
+
+    return choose.read(path, nodes)
 
 
 class Greedy(click.Command):

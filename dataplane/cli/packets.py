@@ -9,17 +9,14 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.recfunctions import repack_fields
 
 from dataplane.cli import output
 from dataplane.cluster.wording import printable
 from dataplane.replay.coded import Words
 from dataplane.replay.fast import NO_FLOW
-from dataplane.replay.json_lines import JsonWindows
 from dataplane.replay.result import Result
 from dataplane.trace.caption import Caption
 from dataplane.trace.describe import Describer
-from dataplane.trace.jsonl import JsonLines
 from dataplane.trace.line import Lines
 
 WINDOW = 1 << 14
@@ -91,6 +88,10 @@ class Objects:
     """A JSON object for each packet, window by window, in large pieces."""
 
     def __init__(self, words: Words, write: Callable[[memoryview | bytes], object]):
+        # They load msgspec, which no other form needs.
+        from dataplane.replay.json_lines import JsonWindows
+        from dataplane.trace.jsonl import JsonLines
+
         self._windows = JsonWindows(words, write)
         self._lines, self._write = JsonLines(words.describer), write
 
@@ -108,6 +109,8 @@ def path_of(result: Result, index: int) -> int:
 
 def _rows(result: Result, apart: tuple[str, ...]) -> Iterator[tuple[int, bytes, Caption]]:
     """Index, what the packet has in common with others, and which packet it is."""
+    from numpy.lib.recfunctions import repack_fields  # slow to load; no trace needs it
+
     common = [name for name in result.columns.dtype.names or () if name not in apart]
     for start in range(0, len(result), WINDOW):
         rows = repack_fields(result.columns[common][start : start + WINDOW])

@@ -9,7 +9,6 @@ import click
 from dataplane.cli import differing, ending, inputs, options, output, packets, progress
 from dataplane.cli.tally import Tally
 from dataplane.node.folder import write_node
-from dataplane.replay import choose
 from dataplane.replay.capture_stream import Windows
 from dataplane.replay.coded import Words
 from dataplane.replay.difference import Difference
@@ -78,7 +77,7 @@ def command(
     given = inputs.read(files, folders, proxy_mode, warn, is_lenient)
     chosen = Options(
         seed=seed,
-        choices=choose.read(choice_file, given.nodes) if choice_file else {},
+        choices=options.choices(choice_file, given.nodes),
         clients=given.addresses(clients),
         one_way=is_one_way,
         listed=is_listed,

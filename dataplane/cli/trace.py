@@ -8,13 +8,13 @@ import click
 from dataplane.cli import inputs, options, output, packets
 from dataplane.cli.inputs import Inputs
 from dataplane.errors import UsageError
-from dataplane.replay import choose, synthetic
+from dataplane.replay import synthetic
 from dataplane.replay.capture import Frames, open_captures
 from dataplane.replay.fast import NO_FLOW
 from dataplane.replay.replay import Options, replay
 from dataplane.replay.result import Result
+from dataplane.trace.caption import Caption
 from dataplane.trace.describe import Describer
-from dataplane.trace.jsonl import JsonLines
 from dataplane.trace.minimal import minimal
 from dataplane.trace.text import text
 
@@ -66,7 +66,7 @@ def command(
         frames = _up_to(frames, index)
     chosen = Options(
         seed=seed,
-        choices=choose.read(choice_file, given.nodes) if choice_file else {},
+        choices=options.choices(choice_file, given.nodes),
         clients=given.addresses(clients),
         events=True,
     )
@@ -119,14 +119,24 @@ def _print(
     result: Result, wanted: Iterable[int], describer: Describer, form: str, is_minimal: bool
 ) -> None:
     captions = list(packets.captions(result))
-    write, lines, blank = output.text_writer(), JsonLines(describer), ""
+    if form == "jsonl":
+        _print_jsonl(result, wanted, describer, captions)
+        return
+    write, blank = output.text_writer(), ""
     for index in wanted:
         record, caption = result.record(index), captions[index]
-        if form == "jsonl":
-            output.bytes_writer()(lines.line(record, caption))
-            continue
         if is_minimal:
             write(f"{blank}{minimal(record, describer)}")
         else:
             write(f"{blank}{text(record, describer, caption)}")
         blank = "\n"
+
+
+def _print_jsonl(
+    result: Result, wanted: Iterable[int], describer: Describer, captions: Sequence[Caption]
+) -> None:
+    from dataplane.trace.jsonl import JsonLines
+
+    write, lines = output.bytes_writer(), JsonLines(describer)
+    for index in wanted:
+        write(lines.line(result.record(index), captions[index]))

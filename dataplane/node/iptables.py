@@ -25,9 +25,10 @@ the rooms below meet one spelling of everything.
     iptables_render      tables to lines
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from dataplane.node.iptables_options import are_listed
-from dataplane.node.iptables_parse import parse
-from dataplane.node.iptables_render import render, render_rule
 from dataplane.node.iptables_rules import (
     Chain,
     Interface,
@@ -40,7 +41,11 @@ from dataplane.node.iptables_rules import (
     Table,
     Target,
 )
-from dataplane.node.iptables_spec import parse_rule
+
+if TYPE_CHECKING:
+    from dataplane.node.iptables_parse import parse
+    from dataplane.node.iptables_render import render, render_rule
+    from dataplane.node.iptables_spec import parse_rule
 
 __all__ = [
     "Chain",
@@ -59,3 +64,17 @@ __all__ = [
     "render",
     "render_rule",
 ]
+
+# Loaded when they are used: nodes that agents program are neither read nor printed.
+_HOMES = {
+    "parse": "iptables_parse",
+    "parse_rule": "iptables_spec",
+    "render": "iptables_render",
+    "render_rule": "iptables_render",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"dataplane.node.{_HOMES[name]}"), name)

@@ -11,7 +11,6 @@ from dataplane.cluster.objects import Cluster
 from dataplane.errors import CaptureError, UsageError
 from dataplane.image.image import assemble
 from dataplane.node.state import Address, NodeState
-from dataplane.replay import both, slow
 from dataplane.replay.capture import Frames, open_captures
 from dataplane.replay.capture_stream import Windows
 from dataplane.replay.places import entry_of, tapped
@@ -85,9 +84,13 @@ def replay(
         raise CaptureError(f"{names or 'the capture'}: no packets")
     image = assemble(nodes, seed=options.seed, warn=warn)
     if engine == "reference":
+        from dataplane.replay import slow  # the specification takes as long to load as NumPy
+
         entry_of(image, options)
         return slow.run(image, frames, options, tapped(image, options.taps), cluster)
     if engine == "both":
+        from dataplane.replay import both
+
         everything = replace(options, taps="all", events=True)
         both.check(lambda: Run(image, everything), nodes, frames, options)
     run = Run(image, options, cluster)
