@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dataplane.cluster.load import load as load_cluster
     from dataplane.control.program import program
     from dataplane.image.image import assemble
+    from dataplane.image.saved import load_image, save_image
     from dataplane.node.folder import read_node as load_node
     from dataplane.replay.one import trace_packet
     from dataplane.replay.replay import Options
@@ -27,9 +28,11 @@ __all__ = [
     "Options",
     "assemble",
     "load_cluster",
+    "load_image",
     "load_node",
     "program",
     "replay_captures",
+    "save_image",
     "trace_packet",
 ]
 
@@ -38,6 +41,8 @@ _HOMES = {
     "load_node": ("dataplane.node.folder", "read_node"),
     "program": ("dataplane.control.program", "program"),
     "assemble": ("dataplane.image.image", "assemble"),
+    "save_image": ("dataplane.image.saved", "save_image"),
+    "load_image": ("dataplane.image.saved", "load_image"),
     "replay_captures": ("dataplane.replay.replay", "replay"),
     "trace_packet": ("dataplane.replay.one", "trace_packet"),
     "Options": ("dataplane.replay.replay", "Options"),

@@ -1,4 +1,4 @@
-"""`import dataplane`: the seven names of the library."""
+"""`import dataplane`: the nine names of the library."""
 
 import subprocess
 import sys

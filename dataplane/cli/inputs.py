@@ -1,7 +1,7 @@
 """What is replayed on: a cluster from manifests, nodes from dumps, or both."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from dataplane.cli.output import Warn
 from dataplane.cluster.load import load
@@ -11,10 +11,19 @@ from dataplane.control.program import program
 from dataplane.errors import UsageError
 from dataplane.node.state import Address, NodeState
 
+if TYPE_CHECKING:
+    from dataplane.image.image import Image
+
 
 class Inputs(NamedTuple):
-    nodes: dict[str, NodeState]
+    nodes: Mapping[str, NodeState]
     cluster: Cluster | None  # None: only dumps were given, and nothing has a name but nodes
+    image: "Image | None" = None  # of the nodes, where it was saved before
+
+    @property
+    def assembled(self) -> "Mapping[str, NodeState] | Image":
+        """What a replay takes."""
+        return self.nodes if self.image is None else self.image
 
     def reference(self, text: str) -> Reference:
         """What `text` names.  Raises UsageError."""
@@ -31,11 +40,14 @@ def read(
     proxy_mode: str | None,
     warn: Warn,
     is_lenient: bool = False,
+    image_file: str | None = None,
 ) -> Inputs:
-    """Nodes of manifests, those of `NAME=FOLDER` in their place or beside them.
+    """Nodes of manifests, those of `NAME=FOLDER` in their place or beside them; or of an image.
 
     raises  DataplaneError of whatever is wrong with them
     """
+    if image_file is not None:
+        return _saved(image_file, files, folders, warn)
     if not files and not folders:
         raise UsageError("no cluster: give manifests (-f FILE) or nodes (--node NAME=FOLDER)")
     cluster = load(files, warn) if files else None
@@ -46,6 +58,15 @@ def read(
         name, path = _node_option(folder)
         nodes[name] = read_node(name, path, warn, is_lenient)
     return Inputs(nodes, cluster)
+
+
+def _saved(path: str, files: Sequence[str], folders: Sequence[str], warn: Warn) -> Inputs:
+    from dataplane.image.saved import load_image
+
+    if folders:
+        raise UsageError("--image holds all nodes: --node does not go with it")
+    image = load_image(path)
+    return Inputs(image.states, load(files, warn) if files else None, image)
 
 
 def _node_option(text: str) -> tuple[str, str]:

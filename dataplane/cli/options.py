@@ -38,6 +38,13 @@ NODES = click.option(
     metavar="NAME=FOLDER…",
     help="A node as its own tools dumped it; takes the place of the one made from manifests.",
 )
+IMAGE = click.option(
+    "--image",
+    "image_file",
+    metavar="FILE",
+    help="Nodes as `render --image` saved them, ready to run: trust the file as you trust a"
+    " program. With -f its objects are named.",
+)
 LENIENT = click.option(
     "--lenient",
     "is_lenient",

@@ -21,6 +21,7 @@ from dataplane.node.state import NodeState
     help="Only this node; with a folder, the node as its own tools dumped it.",
 )
 @click.option("-o", "--output", "folder", metavar="DIR", help="Write DIR/NODE/iptables-save, ….")
+@click.option("--image", "image_file", metavar="FILE", help="Save the nodes, ready to run.")
 @options.LENIENT
 @options.PROXY_MODE
 @options.QUIET
@@ -28,6 +29,7 @@ def command(
     files: tuple[str, ...],
     nodes: tuple[str, ...],
     folder: str | None,
+    image_file: str | None,
     is_lenient: bool,
     proxy_mode: str | None,
     is_quiet: bool,
@@ -35,15 +37,25 @@ def command(
     """Print what the nodes of a cluster are programmed with, as each node's own tools would."""
     dumped = [node for node in nodes if "=" in node]
     named = [node for node in nodes if "=" not in node]
-    found = inputs.read(files, dumped, proxy_mode, output.warner(is_quiet), is_lenient).nodes
+    warn = output.warner(is_quiet)
+    found = inputs.read(files, dumped, proxy_mode, warn, is_lenient).nodes
     chosen = _chosen(found, named)
-    if folder is None:
+    if image_file is not None:
+        _save(chosen, image_file, warn)
+    if folder is not None:
+        for node in chosen:
+            write_node(node, Path(folder) / inputs.folder_name(node.name))
+    if folder is None and image_file is None:
         write = output.text_writer()
         for node in chosen:
             _print(node, write)
-    else:
-        for node in chosen:
-            write_node(node, Path(folder) / inputs.folder_name(node.name))
+
+
+def _save(nodes: Sequence[NodeState], path: str, warn: output.Warn) -> None:
+    from dataplane.image.image import assemble
+    from dataplane.image.saved import save_image
+
+    save_image(assemble({node.name: node for node in nodes}, warn=warn), path)
 
 
 def _chosen(nodes: Mapping[str, NodeState], names: Sequence[str]) -> list[NodeState]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.command(cls=options.Greedy)
 @options.MANIFESTS
 @options.NODES
+@options.IMAGE
 @options.CAPTURES
 @options.FORMAT
 @click.option("-w", "--write", "tap_folder", metavar="DIR", help="Write a capture per device.")
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 def command(
     files: tuple[str, ...],
     folders: tuple[str, ...],
+    image_file: str | None,
     captures: tuple[str, ...],
     form: str,
     tap_folder: str | None,
@@ -74,7 +76,7 @@ def command(
     dataplane replay --node node-a=dump/a --node node-b=dump/b -r client.pcap -o jsonl
     """
     warn = output.warner(is_quiet)
-    given = inputs.read(files, folders, proxy_mode, warn, is_lenient)
+    given = inputs.read(files, folders, proxy_mode, warn, is_lenient, image_file)
     chosen = Options(
         seed=seed,
         choices=options.choices(choice_file, given.nodes),
@@ -88,11 +90,11 @@ def command(
     try:
         if engine == "fast":
             windows = Windows(captures, window_bytes)
-            results = replay_windows(given.nodes, windows, chosen, warn=warn)
+            results = replay_windows(given.assembled, windows, chosen, warn=warn)
             if progress.is_wanted(is_quiet):
                 results = progress.watched(results, windows)
         else:
-            results = iter([replay(given.nodes, captures, chosen, engine=engine, warn=warn)])
+            results = iter([replay(given.assembled, captures, chosen, engine=engine, warn=warn)])
         describer = Describer(given.nodes, given.cluster)
         with Told(describer, form, tap_folder, table_folder, state_folder, is_quiet) as told:
             for result in results:

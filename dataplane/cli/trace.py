@@ -22,6 +22,7 @@ from dataplane.trace.text import text
 @click.command()
 @options.MANIFESTS
 @options.NODES
+@options.IMAGE
 @options.CAPTURE
 @options.FORMAT
 @click.option("--minimal", "is_minimal", is_flag=True, help="One line per step, to compare.")
@@ -37,6 +38,7 @@ from dataplane.trace.text import text
 def command(
     files: tuple[str, ...],
     folders: tuple[str, ...],
+    image_file: str | None,
     capture: str | None,
     form: str,
     is_minimal: bool,
@@ -60,7 +62,7 @@ def command(
     port it is a ping.  NUMBER counts as tcpdump and Wireshark do.
     """
     warn = output.warner(is_quiet)
-    given = inputs.read(files, folders, proxy_mode, warn, is_lenient)
+    given = inputs.read(files, folders, proxy_mode, warn, is_lenient, image_file)
     frames, index = _frames(given, capture, words)
     if not with_reply and not is_whole:
         frames = _up_to(frames, index)
@@ -70,7 +72,7 @@ def command(
         clients=given.addresses(clients),
         events=True,
     )
-    result = replay(given.nodes, frames, chosen, warn=warn)
+    result = replay(given.assembled, frames, chosen, warn=warn)
     wanted = _wanted(result, index, with_reply, is_whole)
     _print(result, wanted, Describer(given.nodes, given.cluster), form, is_minimal)
 

@@ -70,7 +70,7 @@ class Image:
     names: Names
     seed: int
     memory: MemoryRows  # what matches remember, as they begin
-    states: dict[str, NodeState] = field(repr=False, default_factory=dict)
+    states: Mapping[str, NodeState] = field(repr=False, default_factory=dict)
 
     def step(self, number: int) -> Step:
         """The decision that a step number stands for."""

@@ -103,8 +103,7 @@ def _multiport(match: Match, pools: Pools, family: int) -> list[Row]:
     for text in option.values[0].split(","):
         low, _, high = text.partition(":")
         found.append((int(low), int(high or low)))
-    start = len(pools.ranges)
-    pools.ranges += found
+    start = pools.add_ranges(found)
     return [
         row(MatchKind.MATCH_MULTIPORT, start, len(found), sides[option.name],
             invert=option.negated)

@@ -26,10 +26,23 @@ class Pools:
     # The node's sets, whose rules become rows; None = nothing is known of them.
     sets: Mapping[str, int] | None = None
 
+    # Equal arguments stand once, whoever asks for them: the same nodes give the same bytes.
+    word_index: dict[tuple[int, ...], int] = field(default_factory=dict)
+    range_index: dict[tuple[tuple[int, int], ...], int] = field(default_factory=dict)
+
     def add_words(self, words: list[int]) -> int:
         """Index of the first of them."""
-        self.words += words
-        return len(self.words) - len(words)
+        start = self.word_index.setdefault(tuple(words), len(self.words))
+        if start == len(self.words):
+            self.words += words
+        return start
+
+    def add_ranges(self, ranges: list[tuple[int, int]]) -> int:
+        """Index of the first of them."""
+        start = self.range_index.setdefault(tuple(ranges), len(self.ranges))
+        if start == len(self.ranges):
+            self.ranges += ranges
+        return start
 
     def begin_match(self) -> None:
         """From here on `is_own` is about one match."""

@@ -1,9 +1,10 @@
 """Names of the rows of the rule array, kept by chain: a name is made when it is asked for."""
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
+
+from dataplane.node.lasting import lasting
 
 
 class RuleName(NamedTuple):
@@ -30,19 +31,32 @@ class ChainRows(NamedTuple):
         return RuleName(self.node, self.family, self.table, self.chain, number)
 
 
-@dataclass(frozen=True)
 class RuleNames(Sequence[RuleName]):
-    """Chains laid end to end, from row 0 on."""
+    """Chains laid end to end, from row 0 on.
 
-    chains: list[ChainRows] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)  # of the chains
+    later   makes them when the first name is asked for
+    """
+
+    def __init__(self, later: Callable[[], Iterable[ChainRows]] = tuple):
+        self._later: Callable[[], Iterable[ChainRows]] | None = later
+        self._chains: list[ChainRows] = []
+        self._starts: list[int] = []
+
+    @property
+    def chains(self) -> list[ChainRows]:
+        if self._later is not None:
+            with lasting():
+                self._chains = list(self._later())
+            self._starts = [rows.start for rows in self._chains]
+            self._later = None
+        return self._chains
 
     def add(self, node: str, family: int, table: str, chain: str, rules: int) -> ChainRows:
         """The next chain, of so many rules."""
         start = len(self)
         rows = ChainRows(start, start + rules, node, family, table, chain)
         self.chains.append(rows)
-        self.starts.append(start)
+        self._starts.append(start)
         return rows
 
     def __len__(self) -> int:
@@ -58,7 +72,7 @@ class RuleNames(Sequence[RuleName]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         index %= len(self)
-        rows = self.chains[bisect_right(self.starts, index) - 1]
+        rows = self.chains[bisect_right(self._starts, index) - 1]
         return rows.name(0 if index == rows.end else index - rows.start + 1)
 
     def __iter__(self) -> Iterator[RuleName]:
@@ -66,3 +80,8 @@ class RuleNames(Sequence[RuleName]):
             for number in range(1, rows.end - rows.start + 1):
                 yield rows.name(number)
             yield rows.name(0)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RuleNames) and self.chains == other.chains
+
+    __hash__ = None  # type: ignore[assignment]

@@ -5,7 +5,7 @@ itself, wrote.  A file that is not there says that there is nothing of its kind.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,18 +66,22 @@ def read_node(name: str, path: str | Path, warn: Warn, lenient: bool = False) ->
     for file in NOT_MODELLED:
         if (folder / file).is_file() and _read(folder / file).strip():
             warn(f"{folder / file}: not modelled yet, left out")
-    return _node(name, folder, texts, warn, lenient)
+    return parse_texts(name, folder, texts, warn, lenient)
 
 
 def _read(path: Path) -> str:
     # Comments of rules may hold any bytes; they go back out as they came in.
     try:
-        return path.read_bytes().decode("utf-8", errors="surrogateescape")
+        return decoded(path.read_bytes())
     except OSError as error:
         raise UsageError(f"cannot read: {error.strerror}", Source(str(path), 0)) from None
 
 
-def _node(name: str, folder: Path, texts: dict[str, str], warn: Warn, lenient: bool) -> NodeState:
+def parse_texts(
+    name: str, folder: Path, texts: Mapping[str, str], warn: Warn, lenient: bool = False
+) -> NodeState:
+    """The node of the texts of its files, which errors say are in `folder`."""
+
     def at(file: str) -> tuple[str, str]:
         return texts.get(file, ""), str(folder / file)
 
@@ -120,7 +124,7 @@ def write_node(state: NodeState, path: str | Path, counters: bool = False) -> No
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in texts(state, counters).items():
             if text:
-                _replace(folder / file, text)
+                replace_file(folder / file, encoded(text))
             else:
                 (folder / file).unlink(missing_ok=True)
     except (OSError, UnicodeEncodeError) as error:
@@ -168,10 +172,19 @@ def _rules_text(ruleset: iptables.Ruleset, counters: bool) -> str:
     return iptables.render(ruleset, counters) if ruleset.tables else ""
 
 
-def _replace(path: Path, text: str) -> None:
+def encoded(text: str) -> bytes:
+    return text.encode("utf-8", errors="surrogateescape")
+
+
+def decoded(data: bytes) -> str:
+    return data.decode("utf-8", errors="surrogateescape")
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """It appears whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(text.encode("utf-8", errors="surrogateescape"))
+        temporary.write_bytes(data)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

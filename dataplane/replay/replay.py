@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from dataplane.cluster.objects import Cluster
 from dataplane.errors import CaptureError, UsageError
-from dataplane.image.image import assemble
+from dataplane.image.image import Image, assemble
 from dataplane.node.state import Address, NodeState
 from dataplane.replay.capture import Frames, open_captures
 from dataplane.replay.capture_stream import Windows
@@ -55,8 +55,11 @@ class Options:
     connections: int = 1 << 16
 
 
+Nodes = Mapping[str, NodeState] | Image
+
+
 def replay(
-    nodes: Mapping[str, NodeState],
+    nodes: Nodes,
     captures: Sequence[str] | Frames,
     options: Options | None = None,
     *,
@@ -64,7 +67,7 @@ def replay(
     cluster: Cluster | None = None,
     warn: Warn = _silent,
 ) -> Result:
-    """Carry every frame of the captures through the nodes.
+    """Carry every frame of the captures through the nodes, or those of an Image.
 
     engine   "fast": the kernels; "reference": their specification; "both": the kernels, after
              the two agreed on every packet
@@ -82,7 +85,7 @@ def replay(
     if not len(frames):
         names = ", ".join(capture.path for capture in frames.captures)
         raise CaptureError(f"{names or 'the capture'}: no packets")
-    image = assemble(nodes, seed=options.seed, warn=warn)
+    image = _image(nodes, options.seed, warn)
     if engine == "reference":
         from dataplane.replay import slow  # the specification takes as long to load as NumPy
 
@@ -92,7 +95,7 @@ def replay(
         from dataplane.replay import both
 
         everything = replace(options, taps="all", events=True)
-        both.check(lambda: Run(image, everything), nodes, frames, options)
+        both.check(lambda: Run(image, everything), image.states, frames, options)
     run = Run(image, options, cluster)
     result = run.all(frames)
     _lost(run, warn)
@@ -100,7 +103,7 @@ def replay(
 
 
 def replay_windows(
-    nodes: Mapping[str, NodeState],
+    nodes: Nodes,
     captures: Windows,
     options: Options | None = None,
     *,
@@ -116,7 +119,7 @@ def replay_windows(
     raises  as `replay`; CaptureError for a capture that is corrupt, after all before that
     """
     options = options or Options()
-    run = Run(assemble(nodes, seed=options.seed, warn=warn), options, cluster)
+    run = Run(_image(nodes, options.seed, warn), options, cluster)
     for frames in captures:
         yield from run.window(frames)
     for warning in captures.warnings:
@@ -124,6 +127,13 @@ def replay_windows(
     if not run.count:
         raise CaptureError(f"{', '.join(captures.paths) or 'the capture'}: no packets")
     _lost(run, warn)
+
+
+def _image(nodes: Nodes, seed: int, warn: Warn) -> Image:
+    """Of nodes, or one that was made before: nothing in its arrays depends on the seed."""
+    if isinstance(nodes, Image):
+        return replace(nodes, seed=seed)
+    return assemble(nodes, seed=seed, warn=warn)
 
 
 def _lost(run: Run, warn: Warn) -> None:

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from dataplane.node.folder import read_node, texts
-from tests.cli.commands import MANIFEST, error, output, run
+from tests.cli.commands import CLIENT_PCAP, MANIFEST, error, output, run
 from tests.trace.records import two_nodes
 
 
@@ -46,3 +46,22 @@ def test_errors() -> None:
     assert said == "dataplane: no node 'node-z'; there are node-a, node-b"
     assert "No such file" in error("render", "-f", "absent.yaml")
     assert "ebpf" in error("render", "-f", MANIFEST, "--proxy-mode", "ebpf")
+
+
+def test_an_image_is_replayed_and_traced_as_what_it_was_made_of(tmp_path: Path) -> None:
+    image = str(tmp_path / "two.image")
+    assert output("render", "-f", MANIFEST, "--image", image) == ""
+    for verb in (("replay", "-r", CLIENT_PCAP), ("trace", "-r", CLIENT_PCAP, "17")):
+        wanted = output(*verb, "-f", MANIFEST)
+        assert output(*verb, "-f", MANIFEST, "--image", image) == wanted
+        assert "DELIVERED" in output(*verb, "--image", image)
+    both = ("replay", "-r", CLIENT_PCAP, "--engine", "both", "--image", image)
+    assert "DELIVERED" in output(*both)
+
+
+def test_an_image_that_is_none(tmp_path: Path) -> None:
+    assert "not an image" in error("replay", "--image", MANIFEST, "-r", CLIENT_PCAP)
+    image = str(tmp_path / "two.image")
+    output("render", "-f", MANIFEST, "--image", image)
+    said = error("replay", "--image", image, "--node", "a=b", "-r", CLIENT_PCAP)
+    assert "--node does not go with it" in said
