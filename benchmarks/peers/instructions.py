@@ -60,7 +60,7 @@ def module_of(symbol: str) -> str:
 def ours(folder: Path, flows: int, packets: int, mix: str) -> Counter[str]:
     out = folder / "ours.out"
     words = [*VALGRIND, "--instr-atstart=no", f"--callgrind-out-file={out}", sys.executable]
-    words += ["-m", __name__, "--inside", str(folder), "--flows", str(flows)]
+    words += ["-m", "benchmarks.peers.instructions", "--inside", str(folder), "--flows", str(flows)]
     words += ["--packets", str(packets), "--sizes", mix]
     subprocess.run(words, check=True)
     return counted(out)

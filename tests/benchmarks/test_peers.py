@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.peers import floor, frames, parsers, steps, traffic, way
+from benchmarks.peers import floor, frames, instructions, parsers, steps, traffic, way
 from benchmarks.peers.cluster import CLIENT
 from benchmarks.peers.ours import Ours
 from dataplane.node.state import NodeState
@@ -79,3 +79,17 @@ def test_no_window_is_ever_full(tmp_path: Path) -> None:
     data = traffic.established(32, 20_000, "IMIX")
     assert len(data) // 32 > 2 * 65535
     assert ours.run(frames.write(tmp_path / "capture", data)) > 0
+
+
+def test_callgrind_files_are_read_by_kernel_module(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.write_text(
+        "events: Ir\n\nfn=(1) __pyx_f_9_fastpath_4path_receive\n10 5\n"
+        "cfn=(2) memcpy\ncalls=1 20\n11 100\n+1 7\n\nfn=(2)\n20 100\n\n"
+        "fn=(3) __pyx_fuse_0__pyx_f_9_fastpath_15conntrack_table_find\n* 3\n"
+    )
+    assert instructions.counted(out) == {
+        "_fastpath/path": 12,
+        "libc": 100,
+        "_fastpath/conntrack_table": 3,
+    }
