@@ -21,6 +21,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+DOCUMENT = ROOT / "docs" / "performance.md"
 
 
 def report(benchmark: Any, packets: int, *answers: np.ndarray) -> None:
@@ -155,6 +156,20 @@ def table(measurements: Iterable[Measurement]) -> Iterator[str]:
     yield ""
     names = [name for name in COLUMNS if any(row.get(name, "") != "" for row in rows)]
     yield from _columns(["bench", *names], [_cells(row, names) for row in rows])
+
+
+def document(name: str, measurements: Iterable[Measurement], path: Path = DOCUMENT) -> None:
+    """Write the table between `<!-- name -->` and `<!-- /name -->`.
+
+    raises  ValueError if there is no such place
+    """
+    text = path.read_text()
+    before, begin, rest = text.partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- /{name} -->\n")
+    if not (begin and end):
+        raise ValueError(f"{path}: no place for the table {name!r}")
+    lines = "\n".join(table(measurements))
+    path.write_text(f"{before}{begin}\n{lines}\n\n{end}{after}")
 
 
 def _cells(row: dict[str, Any], names: list[str]) -> list[str]:

@@ -21,7 +21,8 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
-DOCUMENTS = [README, ARCHITECTURE, CONTRIBUTING, ROOT / "CHANGELOG.md", ROOT / "docs/netfilter.md"]
+DOCUMENTS = [README, ARCHITECTURE, CONTRIBUTING, ROOT / "CHANGELOG.md", ROOT / "docs/netfilter.md",
+             ROOT / "docs/performance.md"]  # fmt: skip
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<body>.*?)^```$", re.M | re.S)
 
 

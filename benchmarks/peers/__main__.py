@@ -27,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=RUNS, help="of which the median is taken")
     parser.add_argument("--seconds", type=float, default=1.0, help="of one run of ours, about")
     parser.add_argument("--without-linux", action="store_true")
+    parser.add_argument("--document", action="store_true", help="write docs/performance.md anew")
     return parser.parse_args()
 
 
@@ -64,6 +65,8 @@ def main() -> None:
         for name in asked.only:
             found = part(name, asked, Path(folder))
             report.save("peers", found)
+            if asked.document:
+                report.document(name, found)
             print("\n".join(["", *report.table(found)]), flush=True)
 
 

@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--flows", type=int, default=1_000)
     parser.add_argument("--packets", type=int, default=20_000)
     parser.add_argument("--sizes", nargs="+", choices=traffic.SIZES, default=["64 B"])
+    parser.add_argument("--document", action="store_true", help="write docs/performance.md anew")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.inside:
@@ -125,10 +126,12 @@ def main() -> None:
         return
     if not shutil.which("valgrind"):
         sys.exit("valgrind is not installed")
-    for mix in asked.sizes:
-        found = list(measured(asked.flows, asked.packets, mix))
-        report.save("instructions", found)
-        print("\n".join(["", *report.table(found)]))
+    sizes = (measured(asked.flows, asked.packets, mix) for mix in asked.sizes)
+    found = [row for rows in sizes for row in rows]
+    report.save("instructions", found)
+    if asked.document:
+        report.document("instructions", found)
+    print("\n".join(report.table(found)))
 
 
 if __name__ == "__main__":

@@ -66,3 +66,15 @@ def test_sides_take_turns_and_the_first_turn_does_not_count() -> None:
     found = interleaved({"a": side("a", [99.0, 3, 1, 2]), "b": side("b", [99.0, 5, 5, 6])}, 3)
     assert found == {"a": 2, "b": 5}
     assert said == ["a", "b"] * 4
+
+
+def test_a_document_takes_a_table_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "performance.md"
+    path.write_text("before\n<!-- way -->\nold\n<!-- /way -->\nafter\n")
+    for _ in range(2):
+        report.document("way", ROWS, path)
+    before, _, *rows, _, after = path.read_text().splitlines()
+    assert (before, after) == ("before", "after")
+    assert "old" not in rows and sum(row.startswith("| whole way") for row in rows) == 2
+    with pytest.raises(ValueError, match="no place for the table 'other'"):
+        report.document("other", ROWS, path)
