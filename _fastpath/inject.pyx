@@ -29,6 +29,7 @@ from _fastpath.packet cimport (
     ether_dst,
     ether_src,
     fragment_header,
+    initial_ttl,
     is_group_mac,
     load16,
     load32,
@@ -36,6 +37,7 @@ from _fastpath.packet cimport (
     load64,
     packet_load,
     packet_parse,
+    packet_peek,
     packet_set_dport,
     packet_set_dst,
     packet_set_sport,
@@ -341,13 +343,6 @@ cdef void address_frame(const image_t* image, const flow_t* flow, packet_t* pack
 # ----------------------------------------------------------------------------- responders
 
 
-cdef inline uint8_t initial_ttl(uint8_t ttl) noexcept nogil:
-    """The TTL that the sender gave, by the hops it has left: 64, 128 or 255."""
-    if ttl <= 64:
-        return 64
-    return 128 if ttl <= 128 else 255
-
-
 cdef int32_t turn_round(const image_t* image, const flow_t* flow, packet_t* packet) noexcept nogil:
     """Rewrite a recorded reply as the endpoint would have sent it.  Where it enters."""
     cdef int32_t row
@@ -383,6 +378,15 @@ cdef bint arrived(const walk_t* walk) noexcept nogil:
     cdef const packet_t* packet = walk.packet
     return ((walk.verdict == DELIVERED or walk.verdict == FORWARDED)
             and packet.frame == packet.buffer + HEADROOM)
+
+
+cdef bint ends_as_before(const flow_t* flow, const walk_t* walk) noexcept nogil:
+    """It arrived where the one before did, as it did."""
+    cdef const packet_t* packet = walk.packet
+    return (flow.place == walk.place and addr_equal(flow.end_src, packet.src)
+            and addr_equal(flow.end_dst, packet.dst) and flow.end_sport == packet.sport
+            and flow.end_dport == packet.dport and flow.end_ether_src == ether_src(packet)
+            and flow.end_ether_dst == ether_dst(packet))
 
 
 # --------------------------------------------------------------------------------- flows
@@ -423,6 +427,8 @@ cdef class Injector:
     cdef uint32_t flow_max, bucket_mask, client_count
     cdef readonly uint32_t flow_count
     cdef ways_t ways
+    cdef before_t before
+    cdef packet_t plain             # one that lies in the capture: see packet_peek
     cdef readonly uint64_t taken    # packets that took a recorded way
     cdef uint32_t flags
     cdef int32_t entry
@@ -434,6 +440,8 @@ cdef class Injector:
                  int32_t[::1] buckets not None, const addr_t[::1] clients not None,
                  raw=None, bint one_way=False):
         memset(&self.ways, 0, sizeof(ways_t))
+        memset(&self.plain, 0, sizeof(packet_t))
+        self.plain.is_first = self.plain.has_ports = 1
         self.engine = engine
         self.flow_count = self.head_count = 0
         self.flags = INJECT_ONE_WAY if one_way else 0
@@ -475,7 +483,8 @@ cdef class Injector:
         self.ways.edit_max = <uint32_t>(edits.shape[0] // <Py_ssize_t>sizeof(edit_t))
         # What is told of values, or chosen from outside, is told and chosen packet by packet.
         self.ways.is_on = (self.engine.trace.event_max == 0
-                           and self.engine.state.choice_count == 0)
+                           and self.engine.state.choice_count == 0
+                           and not self.flags & INJECT_RAW)
         self.kept_ways = (ways, edits)
 
     cdef void link(self, uint32_t index) noexcept nogil:
@@ -591,29 +600,44 @@ cdef class Injector:
         run_packet(&self.engine.walk, record.time_ns, entry, number)
         record_end(record, &self.engine.walk)
 
-    cdef bint takes_recorded_way(self, record_t* record, int32_t entry,
-                                 const recorded_way_t* way, uint32_t number) noexcept nogil:
-        if way == NULL or way.family == 0:
+    cdef bint inject_established(self, const frame_t* frame, const uint8_t* data,
+                                 record_t* record, uint32_t number) noexcept nogil:
+        """By the recorded way of its flow, if there is one that still holds."""
+        cdef packet_t* packet = &self.plain
+        cdef recorded_way_t* way
+        cdef flow_t* flow
+        cdef ends_t ends
+        cdef bint reply = False
+        if not packet_peek(packet, data + frame.offset, frame.captured, frame.length):
             return False
-        record.entry = entry
-        self.engine.walk.now_ns = record.time_ns
-        if not way_take(&self.ways, way, &self.engine.walk, record, number):
+        ends = ends_t(packet.src, packet.dst, packet.sport, packet.dport, packet.family,
+                      packet.proto)
+        flow = self.find(&ends, &reply)
+        if flow == NULL:
             return False
+        way = &self.ways.ways[(flow - self.flows) * 2 + reply]
+        if way.family == 0:
+            return False
+        record.time_ns, record.packet = frame.time_ns, number
+        record.flow = <uint32_t>(flow - self.flows)
+        self.engine.walk.now_ns = frame.time_ns
+        if not way_take(&self.ways, way, &self.engine.walk, packet, record):
+            return False
+        flow.packets += 1
         self.taken += 1
         return True
 
-    cdef void walk_recording(self, record_t* record, int32_t entry, recorded_way_t* way,
-                             uint32_t number) noexcept nogil:
-        cdef before_t before
-        if not self.ways.is_on:
-            self.walk(record, entry, number)
-            return
-        way_begin(&self.engine.walk, entry, &before)
-        self.walk(record, entry, number)
-        way_record(&self.ways, way, &self.engine.walk, &before, record)
+    cdef void begin_recording(self, bint reply) noexcept nogil:
+        if self.ways.is_on:
+            way_begin(&self.engine.walk, &self.engine.packet, reply, &self.before)
+
+    cdef void end_recording(self, const flow_t* flow, const record_t* record) noexcept nogil:
+        if self.ways.is_on:
+            way_record(&self.ways, self.way_of(flow, record.reply), &self.engine.walk,
+                       &self.before, record)
 
     cdef recorded_way_t* way_of(self, const flow_t* flow, bint reply) noexcept nogil:
-        return &self.ways.ways[(flow - self.flows) * 2 + reply] if self.ways.is_on else NULL
+        return &self.ways.ways[(flow - self.flows) * 2 + reply]
 
     cdef void forget_ways(self, const flow_t* flow) noexcept nogil:
         if self.ways.is_on:
@@ -678,10 +702,10 @@ cdef class Injector:
         if flow.entry == NOWHERE:
             self.skip(record, SKIPPED, NO_ENTRY)
             return
+        self.begin_recording(False)
         address_frame(&self.engine.image, flow, packet)
-        if self.takes_recorded_way(record, flow.entry, self.way_of(flow, False), number):
-            return                      # to where the flow's last packet came
-        self.walk_recording(record, flow.entry, self.way_of(flow, False), number)
+        self.walk(record, flow.entry, number)
+        self.end_recording(flow, record)
         if has_answers(walk):
             flow.is_answered = 1
         if not arrived(walk):
@@ -691,6 +715,8 @@ cdef class Injector:
         flow.verdict = walk.verdict
         if not packet.is_first and flow.place != NOWHERE:
             return                              # it has no ports to answer to
+        if self.ways.is_on and not ends_as_before(flow, walk):
+            self.way_of(flow, True).family = 0  # replies come from elsewhere now
         flow.place = walk.place
         flow.end_src = packet.src
         flow.end_dst = packet.dst
@@ -701,16 +727,15 @@ cdef class Injector:
 
     cdef void inject_responder(self, record_t* record, flow_t* flow,
                                uint32_t number) noexcept nogil:
-        cdef int32_t entry
         record.reply = 1
         if self.flags & INJECT_ONE_WAY:
             self.skip(record, SKIPPED, ONE_WAY)
         elif flow.place == NOWHERE:
             self.skip(record, SKIPPED, ANSWERED_BY_NODE if flow.is_answered else UNANSWERED)
         else:
-            entry = turn_round(&self.engine.image, flow, &self.engine.packet)
-            if not self.takes_recorded_way(record, entry, self.way_of(flow, True), number):
-                self.walk_recording(record, entry, self.way_of(flow, True), number)
+            self.begin_recording(True)
+            self.walk(record, turn_round(&self.engine.image, flow, &self.engine.packet), number)
+            self.end_recording(flow, record)
 
     cdef void inject_ip(self, record_t* record, uint32_t number) noexcept nogil:
         cdef packet_t* packet = &self.engine.packet
@@ -750,6 +775,8 @@ cdef class Injector:
                      uint32_t number) noexcept nogil:
         cdef packet_t* packet = &self.engine.packet
         cdef int reason
+        if self.ways.is_on and self.inject_established(frame, data, record, number):
+            return
         packet_load(packet, data + frame.offset, frame.captured, frame.length)
         reason = packet_parse(packet)
         record_begin(record, packet, number)

@@ -18,24 +18,23 @@ cdef struct edit_t:
     uint16_t step           # of tap_t
     uint8_t outgoing
     uint8_t tunnel          # bytes before the frame that came in: 0, or VXLAN_OVERHEAD
-    uint8_t ttl_less
+    uint8_t ttl_less        # than the one it entered with
     uint8_t padding
-    uint16_t ip_delta       # ones' complement: what the IP header's checksum gains; 0 = nothing
+    uint16_t ip_delta       # ones' complement: what the IP header's checksum gains by addresses
     uint16_t l4_delta
     uint8_t[108] head       # EDIT_HEAD
 
 cdef struct recorded_way_t:
-    # whose way it is
-    addr_t src, dst
-    uint16_t sport, dport
-    uint8_t family          # 0 = nothing is recorded
-    uint8_t proto, tos
-    uint8_t ttl_least       # a smaller one would end on the way
+    # when it holds, for packets of its flow and direction as they were captured
     uint64_t ether_dst, ether_src
-    int32_t entry
-    uint32_t ip_length_most
+    uint8_t family          # 0 = nothing is recorded
+    uint8_t tos
+    uint8_t ttl_least       # a smaller one would end on the way
+    uint8_t is_reply        # it enters with its sender's initial TTL
     uint32_t epoch          # state_t.epoch
+    uint32_t ip_length_most
     # what it led to
+    int32_t entry
     uint32_t path
     int32_t place
     uint16_t reason
@@ -44,7 +43,7 @@ cdef struct recorded_way_t:
     addr_t end_src, end_dst
     uint16_t end_sport, end_dport
     uint8_t end_ttl         # of a packet that ended in a tunnel
-    uint8_t ttl_less        # of others: hops
+    uint8_t ttl_less        # of others: hops, from the TTL it entered with
     uint8_t is_in_tunnel
     uint8_t touch_count
     uint8_t edit_count
@@ -60,7 +59,8 @@ cdef struct before_t:
     uint32_t ip_length
     uint32_t tap_count
     uint8_t can_record
-    uint8_t ttl
+    uint8_t proto
+    uint8_t ttl             # with which it entered
 
 # All ways of a run.
 cdef struct ways_t:
@@ -69,13 +69,15 @@ cdef struct ways_t:
     uint32_t edit_count, edit_max
     uint8_t is_on
 
-cdef void way_begin(const walk_t* walk, int32_t entry, before_t* before) noexcept nogil
+# Before the walk of a frame as it was captured; `is_reply`: it will be turned round (inject.pyx).
+cdef void way_begin(const walk_t* walk, const packet_t* captured, bint is_reply,
+                    before_t* before) noexcept nogil
 # Keep the walk that has just ended, if it may be kept.
 cdef void way_record(ways_t* ways, recorded_way_t* way, const walk_t* walk, const before_t* before,
                      const record_t* record) noexcept nogil
-# Walk the packet, which is parsed, by a recorded way.  False: it must go the long way, and nothing
-# has happened.
-cdef bint way_take(const ways_t* ways, const recorded_way_t* way, walk_t* walk, record_t* record,
-                   uint32_t number) noexcept nogil
+# Carry a packet of the way's flow, at which packet_peek has looked, by the recorded way.  False: it
+# must go the long way, and nothing has happened.
+cdef bint way_take(const ways_t* ways, const recorded_way_t* way, walk_t* walk, packet_t* packet,
+                   record_t* record) noexcept nogil
 # Put down what the rules of the ways taken have counted.
 cdef void ways_settle(walk_t* walk) noexcept nogil

@@ -18,24 +18,21 @@ lengths, TTL and checksums.  Specified by the long way: tests/test_recorded_way.
 
 from libc.string cimport memcmp, memcpy, memset
 
-from _fastpath.address cimport addr_equal
 from _fastpath.answers cimport next_ip_id
 from _fastpath.checksum cimport checksum_add, checksum_finish
-from _fastpath.conntrack_datagram cimport datagram_packet, udp_header_is_valid
-from _fastpath.conntrack_tcp cimport tcp_goes_on, tcp_header_is_valid, tcp_packet
+from _fastpath.conntrack_datagram cimport datagram_packet
+from _fastpath.conntrack_tcp cimport tcp_goes_on, tcp_packet
 from _fastpath.image cimport node_t
 from _fastpath.packet cimport (
     CHECKSUM_NONE,
     CHECKSUM_RIGHT,
     ETHER_SIZE,
     PROTO_TCP,
-    PROTO_UDP,
-    TCP_ACK,
-    TCP_PSH,
-    ether_dst,
-    ether_src,
+    initial_ttl,
     load16,
+    load48,
     packet_checksum,
+    packet_peek,
     store16,
 )
 from _fastpath.reason cimport UNKNOWN
@@ -78,20 +75,9 @@ cdef inline uint32_t check_at(uint8_t family, uint8_t proto) noexcept nogil:
     return ports_at(family) + (16 if proto == PROTO_TCP else 6)
 
 
-cdef bint is_plain(const packet_t* packet) noexcept nogil:
-    """Data of an established connection: a whole packet whose headers are all there, without
-    options, and nothing in its frame behind it."""
-    if packet.refusal or packet.is_fragment or packet.length != packet.ip_length + ETHER_SIZE:
-        return False
-    if packet.l4 == 0 or packet.l4 != ports_at(packet.family) or not packet.has_ports:
-        return False
-    if packet.proto == PROTO_UDP:
-        return udp_header_is_valid(packet) and load16(
-            packet.frame + packet.l4 + 4) == packet.ip_length + ETHER_SIZE - packet.l4
-    if packet.proto != PROTO_TCP or packet.tcp_flags & ~<uint8_t>TCP_PSH != TCP_ACK:
-        return False
-    return tcp_header_is_valid(packet) and packet.size >= packet.l4 + (
-        packet.frame[packet.l4 + 12] >> 4) * 4
+cdef inline uint8_t entry_ttl(uint8_t ttl, bint is_reply) noexcept nogil:
+    """A reply enters as its sender sent it: see turn_round in inject.pyx."""
+    return initial_ttl(ttl) if is_reply else ttl
 
 
 cdef inline bint is_sound(packet_t* packet) noexcept nogil:
@@ -100,14 +86,12 @@ cdef inline bint is_sound(packet_t* packet) noexcept nogil:
     return checksum == CHECKSUM_RIGHT or checksum == CHECKSUM_NONE
 
 
-cdef inline bint is_of_way(const recorded_way_t* way, const packet_t* packet, int32_t entry,
-                           uint32_t epoch) noexcept nogil:
-    return (way.family == packet.family and way.proto == packet.proto and way.entry == entry
-            and way.epoch == epoch and way.tos == packet.tos and packet.ttl >= way.ttl_least
+cdef inline bint still_holds(const recorded_way_t* way, const packet_t* packet,
+                             uint32_t epoch) noexcept nogil:
+    return (way.epoch == epoch and way.tos == packet.tos
+            and entry_ttl(packet.ttl, way.is_reply) >= way.ttl_least
             and packet.ip_length <= way.ip_length_most
-            and way.sport == packet.sport and way.dport == packet.dport
-            and addr_equal(way.src, packet.src) and addr_equal(way.dst, packet.dst)
-            and way.ether_dst == ether_dst(packet) and way.ether_src == ether_src(packet))
+            and way.ether_dst == load48(packet.frame) and way.ether_src == load48(packet.frame + 6))
 
 
 # ----------------------------------------------------------------------------- connections
@@ -130,18 +114,19 @@ cdef bint may_go_on(const connection_t* connection, const touch_t* touch, const 
             or now_ns <= connection_datagram(<connection_t*>connection).stream_ns)
 
 
-cdef bint connections_may_go_on(const recorded_way_t* way, const walk_t* walk) noexcept nogil:
+cdef bint connections_may_go_on(const recorded_way_t* way, const walk_t* walk,
+                                const packet_t* packet) noexcept nogil:
     cdef const touch_t* touch
     cdef uint32_t i
     for i in range(way.touch_count):
         touch = &way.touches[i]
-        if not may_go_on(&walk.state.connections[touch.connection], touch, walk.packet,
-                         walk.now_ns):
+        if not may_go_on(&walk.state.connections[touch.connection], touch, packet, walk.now_ns):
             return False
     return True
 
 
-cdef void connections_go_on(const recorded_way_t* way, walk_t* walk) noexcept nogil:
+cdef void connections_go_on(const recorded_way_t* way, walk_t* walk,
+                            const packet_t* packet) noexcept nogil:
     """nf_conntrack_handle_packet, nf_ct_acct_update: on every node."""
     cdef state_t* state = walk.state
     cdef const touch_t* touch
@@ -153,8 +138,8 @@ cdef void connections_go_on(const recorded_way_t* way, walk_t* walk) noexcept no
         touch = &way.touches[i]
         connection = &state.connections[touch.connection]
         node = &walk.image.nodes[connection.original.node]
-        if not touch.is_tunnel and walk.packet.proto == PROTO_TCP:
-            tcp_packet(node, connection, walk.packet, touch.direction, walk.now_ns)
+        if not touch.is_tunnel and packet.proto == PROTO_TCP:
+            tcp_packet(node, connection, packet, touch.direction, walk.now_ns)
         else:
             connection.expires_ns = walk.now_ns + SECOND_NS * datagram_packet(
                 node, connection, walk.now_ns)
@@ -163,53 +148,76 @@ cdef void connections_go_on(const recorded_way_t* way, walk_t* walk) noexcept no
             accounting = &state.accounting[
                 (<uint64_t>touch.connection * 2 + touch.direction) * 2]
             accounting[0] += 1
-            accounting[1] += walk.packet.ip_length + TUNNEL_BYTES * touch.is_tunnel
+            accounting[1] += packet.ip_length + TUNNEL_BYTES * touch.is_tunnel
 
 
 # --------------------------------------------------------------------------- output frames
 
 
-cdef inline uint16_t add_delta(uint16_t check, uint16_t delta) noexcept nogil:
+cdef inline uint16_t add_delta(uint16_t check, uint32_t delta) noexcept nogil:
     """RFC 1624, equation 3.  A delta that is not 0 leaves a sum that is not 0 either, as every
     single update of a checksum does."""
-    cdef uint32_t sum = <uint16_t>~check + <uint32_t>delta
+    cdef uint32_t sum = <uint16_t>~check + delta
+    sum = (sum & 0xFFFF) + (sum >> 16)
     return <uint16_t>~(sum + (sum >> 16)) if delta else check
 
 
+cdef inline uint32_t word_delta(uint16_t before, uint16_t after) noexcept nogil:
+    return <uint16_t>~before + <uint32_t>after if before != after else 0
+
+
+cdef inline void write_ipv4(const edit_t* edit, const uint8_t* frame, uint8_t ttl,
+                            uint8_t* to) noexcept nogil:
+    memcpy(to + 16, frame + 16, 6)      # total length, identification, flags
+    to[22] = ttl
+    store16(to + 24, add_delta(load16(frame + 24), edit.ip_delta + word_delta(
+        load16(frame + 22), <uint16_t>(ttl << 8) | frame[23])))
+
+
+cdef inline void write_ipv6(const uint8_t* frame, uint8_t ttl, uint8_t* to) noexcept nogil:
+    memcpy(to + 14, frame + 14, 6)      # flow label, payload length; the class is the way's
+    to[21] = ttl
+
+
+cdef inline void write_check(const edit_t* edit, const uint8_t* frame, uint32_t at, uint8_t proto,
+                             uint8_t* to) noexcept nogil:
+    cdef uint16_t sum = load16(frame + at)
+    if proto == PROTO_TCP:
+        store16(to + at, add_delta(sum, edit.l4_delta))
+    elif sum and edit.l4_delta:         # RFC 768: 0 is no checksum, and stays none
+        sum = add_delta(sum, edit.l4_delta)
+        store16(to + at, sum if sum else 0xFFFF)
+
+
+cdef inline void write_tunnel(uint32_t length, uint16_t id, uint8_t* to) noexcept nogil:
+    length += VXLAN_OVERHEAD - ETHER_SIZE
+    store16(to + OUTER_LENGTH, <uint16_t>length)
+    store16(to + OUTER_ID, id)
+    store16(to + OUTER_CHECK, 0)
+    store16(to + OUTER_CHECK, checksum_finish(checksum_add(0, to + ETHER_SIZE, IP_HEADER)))
+    store16(to + OUTER_UDP_LENGTH, <uint16_t>(length - IP_HEADER))
+
+
 cdef uint32_t write_frame(const edit_t* edit, const uint8_t* frame, uint32_t size,
-                          uint32_t length, uint8_t family, uint8_t proto, uint16_t id,
+                          uint32_t length, uint8_t family, uint8_t proto, uint8_t ttl, uint16_t id,
                           uint8_t* to) noexcept nogil:
-    """One output frame of a packet; its size.  `frame` is as it came in, and plain."""
-    cdef uint32_t head = ports_at(family) + 4, check = check_at(family, proto)
+    """One output frame of a packet that was captured as `frame` and entered with `ttl`; its size."""
+    cdef uint32_t head = ports_at(family) + 4
     cdef uint8_t* inner = to + edit.tunnel
-    cdef uint16_t sum
     memcpy(to, edit.head, edit.tunnel + head)
     memcpy(inner + head, frame + head, size - head)
     if family == 4:
-        memcpy(inner + 16, frame + 16, 6)       # total length, identification, flags
-        inner[22] = frame[22] - edit.ttl_less
-        store16(inner + 24, add_delta(load16(frame + 24), edit.ip_delta))
+        write_ipv4(edit, frame, ttl - edit.ttl_less, inner)
     else:
-        memcpy(inner + 14, frame + 14, 6)       # flow label, payload length; the class is the way's
-        inner[21] = frame[21] - edit.ttl_less
-    sum = load16(frame + check)
-    if proto == PROTO_TCP:
-        store16(inner + check, add_delta(sum, edit.l4_delta))
-    elif sum and edit.l4_delta:
-        sum = add_delta(sum, edit.l4_delta)
-        store16(inner + check, sum if sum else 0xFFFF)
+        write_ipv6(frame, ttl - edit.ttl_less, inner)
+    write_check(edit, frame, check_at(family, proto), proto, inner)
     if edit.tunnel:
-        store16(to + OUTER_LENGTH, <uint16_t>(length + VXLAN_OVERHEAD - ETHER_SIZE))
-        store16(to + OUTER_ID, id)
-        store16(to + OUTER_CHECK, 0)
-        store16(to + OUTER_CHECK, checksum_finish(checksum_add(0, to + ETHER_SIZE, IP_HEADER)))
-        store16(to + OUTER_UDP_LENGTH, <uint16_t>(length + VXLAN_OVERHEAD - ETHER_SIZE - IP_HEADER))
+        write_tunnel(length, id, to)
     return size + edit.tunnel
 
 
-cdef void put_out(const ways_t* ways, const recorded_way_t* way, walk_t* walk, uint32_t number,
-                  uint16_t id) noexcept nogil:
-    cdef const packet_t* packet = walk.packet
+cdef void put_out(const ways_t* ways, const recorded_way_t* way, walk_t* walk,
+                  const packet_t* packet, uint32_t number, uint8_t ttl, uint16_t id) noexcept nogil:
     cdef const edit_t* edit
     cdef tap_t* row
     cdef uint32_t i
@@ -226,37 +234,47 @@ cdef void put_out(const ways_t* ways, const recorded_way_t* way, walk_t* walk, u
         row.generated = 0
         row.step = edit.step
         row.size = write_frame(edit, packet.frame, packet.size, packet.length, packet.family,
-                               packet.proto, id, walk.trace.output + row.offset)
+                               packet.proto, ttl, id, walk.trace.output + row.offset)
         walk.trace.output_size += row.size
 
 
 # -------------------------------------------------------------------------------- the way
 
 
-cdef bint way_take(const ways_t* ways, const recorded_way_t* way, walk_t* walk, record_t* record,
-                   uint32_t number) noexcept nogil:
-    cdef packet_t* packet = walk.packet
+cdef bint way_take(const ways_t* ways, const recorded_way_t* way, walk_t* walk, packet_t* packet,
+                   record_t* record) noexcept nogil:
+    cdef uint8_t ttl
     cdef uint16_t id = 0
-    if not is_of_way(way, packet, record.entry, walk.state.epoch) or not is_plain(packet):
+    if not still_holds(way, packet, walk.state.epoch) or not is_sound(packet):
         return False
-    if not is_sound(packet) or not connections_may_go_on(way, walk):
+    if not connections_may_go_on(way, walk, packet):
         return False
-    connections_go_on(way, walk)
+    connections_go_on(way, walk, packet)
     count_path(walk.trace, way.path, packet.ip_length)
+    ttl = entry_ttl(packet.ttl, way.is_reply)
     if way.tunnel_node >= 0:
         id = next_ip_id(walk, way.tunnel_node)
-    put_out(ways, way, walk, number, id)
-    record.path = way.path
-    record.place = way.place
-    record.reason = way.reason
-    record.verdict = way.verdict
-    record.end_family = way.end_family
-    record.end_src = way.end_src
-    record.end_dst = way.end_dst
-    record.end_sport = way.end_sport
-    record.end_dport = way.end_dport
-    record.end_ttl = way.end_ttl if way.is_in_tunnel else packet.ttl - way.ttl_less
+    if way.edit_count:
+        put_out(ways, way, walk, packet, record.packet, ttl, id)
+    put_down(way, packet, ttl, record)
     return True
+
+
+cdef void put_down(const recorded_way_t* way, const packet_t* packet, uint8_t ttl,
+                   record_t* record) noexcept nogil:
+    record.path = way.path
+    record.place, record.entry = way.place, way.entry
+    record.reason, record.verdict = way.reason, way.verdict
+    record.reply = way.is_reply
+    record.family, record.proto = packet.family, packet.proto
+    record.sport, record.dport = packet.sport, packet.dport
+    record.end_sport, record.end_dport = way.end_sport, way.end_dport
+    record.end_ttl = way.end_ttl if way.is_in_tunnel else ttl - way.ttl_less
+    record.tcp_flags = packet.tcp_flags
+    record.end_family = way.end_family
+    record.length = packet.length
+    record.src, record.dst = packet.src, packet.dst
+    record.end_src, record.end_dst = way.end_src, way.end_dst
 
 
 # ------------------------------------------------------------------------------- counters
@@ -300,19 +318,19 @@ cdef void settle(walk_t* walk, uint32_t path) noexcept nogil:
 # ------------------------------------------------------------------------------ recording
 
 
-cdef void way_begin(const walk_t* walk, int32_t entry, before_t* before) noexcept nogil:
-    cdef const packet_t* packet = walk.packet
+cdef void way_begin(const walk_t* walk, const packet_t* captured, bint is_reply,
+                    before_t* before) noexcept nogil:
+    cdef packet_t packet
     cdef recorded_way_t* way = &before.way
-    before.can_record = is_plain(packet)
+    packet.is_fragment, packet.is_first, packet.has_ports = 0, 1, 1
+    before.can_record = packet_peek(&packet, captured.frame, captured.size, captured.length)
     if not before.can_record:
         return
     memset(way, 0, sizeof(recorded_way_t))
-    way.src, way.dst = packet.src, packet.dst
-    way.sport, way.dport = packet.sport, packet.dport
-    way.family, way.proto, way.tos = packet.family, packet.proto, packet.tos
-    way.ether_dst, way.ether_src = ether_dst(packet), ether_src(packet)
-    way.entry, way.epoch = entry, walk.state.epoch
-    before.ttl = packet.ttl
+    way.ether_dst, way.ether_src = load48(packet.frame), load48(packet.frame + 6)
+    way.family, way.tos = packet.family, packet.tos
+    way.is_reply, way.epoch = is_reply, walk.state.epoch
+    before.proto, before.ttl = packet.proto, entry_ttl(packet.ttl, is_reply)
     before.ip_length = packet.ip_length
     before.tap_count = walk.trace.tap_count
     memcpy(before.head, packet.frame, min(packet.size, <uint32_t>HEAD_MAX))
@@ -351,7 +369,7 @@ cdef bint record_edit(edit_t* edit, const tap_t* row, const walk_t* walk, const 
     cdef const uint8_t* frame = walk.trace.output + row.offset
     cdef const uint8_t* inner
     cdef uint8_t[256] again         # EDIT_HEAD, and the transport checksum
-    cdef uint32_t head = ports_at(way.family) + 4, check = check_at(way.family, way.proto)
+    cdef uint32_t head = ports_at(way.family) + 4, check = check_at(way.family, before.proto)
     cdef uint32_t length = ETHER_SIZE + before.ip_length
     if row.generated or row.length < length:
         return False
@@ -367,19 +385,13 @@ cdef bint record_edit(edit_t* edit, const tap_t* row, const walk_t* walk, const 
     edit.ttl_less = before.ttl - inner[22 if way.family == 4 else 21]
     edit.ip_delta = edit.l4_delta = 0
     if way.family == 4:
-        edit.ip_delta = delta_of(before.head + 22, inner + 22, 2)
-        edit.ip_delta = sum_of(edit.ip_delta, delta_of(before.head + 26, inner + 26, 8))
+        edit.ip_delta = delta_of(before.head + 26, inner + 26, 8)
         edit.l4_delta = delta_of(before.head + 26, inner + 26, 12)
     else:
         edit.l4_delta = delta_of(before.head + 22, inner + 22, 36)
-    write_frame(edit, before.head, check + 2, length, way.family, way.proto,
+    write_frame(edit, before.head, check + 2, length, way.family, before.proto, before.ttl,
                 load16(frame + OUTER_ID), again)
     return memcmp(again, frame, edit.tunnel + check + 2) == 0
-
-
-cdef inline uint16_t sum_of(uint16_t a, uint16_t b) noexcept nogil:
-    cdef uint32_t sum = <uint32_t>a + b
-    return <uint16_t>(sum + (sum >> 16))
 
 
 cdef bint record_edits(ways_t* ways, recorded_way_t* way, const walk_t* walk,
@@ -420,7 +432,7 @@ cdef void way_record(ways_t* ways, recorded_way_t* way, const walk_t* walk, cons
     way.ttl_least = way.ttl_less + 1
     way.ip_length_most = walk.ip_length_most
     way.tunnel_node = walk.tunnel_node
-    way.path, way.place = record.path, record.place
+    way.path, way.place, way.entry = record.path, record.place, record.entry
     way.verdict, way.reason = record.verdict, record.reason
     way.end_family = record.end_family
     way.end_src, way.end_dst = record.end_src, record.end_dst
