@@ -201,7 +201,7 @@ cdef inline void write_tunnel(uint32_t length, uint16_t id, uint8_t* to) noexcep
 cdef uint32_t write_frame(const edit_t* edit, const uint8_t* frame, uint32_t size,
                           uint32_t length, uint8_t family, uint8_t proto, uint8_t ttl, uint16_t id,
                           uint8_t* to) noexcept nogil:
-    """One output frame of a packet that was captured as `frame` and entered with `ttl`; its size."""
+    """One output frame of a packet, captured as `frame` and entered with `ttl`; its size."""
     cdef uint32_t head = ports_at(family) + 4
     cdef uint8_t* inner = to + edit.tunnel
     memcpy(to, edit.head, edit.tunnel + head)
