@@ -31,7 +31,10 @@ def from_others(rule: Rule, pods: Detector) -> Rule:
 
 def _narrowed(rule: Rule, pods: Detector, *, negated: bool) -> Rule:
     if isinstance(pods, Prefix):
-        return replace(rule, src=_turned(pods, negated))
+        return Rule(
+            _turned(pods, negated), rule.dst, rule.in_interface, rule.out_interface,
+            rule.protocol, rule.fragment, rule.matches, rule.target,
+        )  # fmt: skip
     if isinstance(pods, Interface):
         return replace(rule, in_interface=Interface(pods.name, negated))
     return rule

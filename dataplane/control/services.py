@@ -53,7 +53,7 @@ class ProxiedPort:
         base = f"{self.service.metadata.namespace}/{self.service.metadata.name}"
         return f"{base}:{self.port.name}" if self.port.name else base
 
-    @property
+    @cached_property
     def protocol(self) -> str:
         return self.port.protocol.lower()
 

@@ -3,10 +3,11 @@
 from ipaddress import ip_address, ip_network
 
 from _fastpath.image import RangeFlag, TargetKind
-from dataplane.image.encode import ZERO, pair
+from dataplane.image.encode import ZERO, Pair, pair
 from dataplane.image.pools import Pools
 from dataplane.image.target_rows import Options, Row, only
 from dataplane.node.iptables import Option
+from dataplane.node.iptables_values import dotted
 
 
 def netmap(options: Options, family: int, pools: Pools) -> tuple[int, Row]:
@@ -56,7 +57,8 @@ def _range(options: dict[str, Option], address_option: str, port_option: str) ->
     ends = ZERO, ZERO
     if address:
         first, _, last = address.partition("-")
-        ends = pair(ip_address(first)), pair(ip_address(last or first))
+        low_end = _pair(first)
+        ends = low_end, _pair(last) if last else low_end
         if ends[0] > ends[1]:
             raise ValueError(address)
         flags |= RangeFlag.RANGE_MAP_IPS
@@ -68,6 +70,11 @@ def _range(options: dict[str, Option], address_option: str, port_option: str) ->
             base = shifted
             flags |= RangeFlag.RANGE_PROTO_OFFSET
     return (*ends, base, 0, low, high, flags)
+
+
+def _pair(text: str) -> Pair:
+    number = dotted(text)
+    return pair(ip_address(text)) if number is None else (0, number)
 
 
 def _ports(text: str, may_shift: bool) -> tuple[int, int, int | None]:
