@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CASE   := pcaps/two-nodes
 
-.PHONY: demo test check build lint golden bench bench-peers bench-scale bench-instructions sanitize fuzz kernel-fuzz record clean
+.PHONY: demo test check build lint golden bench bench-peers bench-scale bench-instructions bench-assemble bench-start sanitize fuzz kernel-fuzz record clean
 
 demo: build         ## replay the recorded conversation and print what happened to each packet
 	$(BIN)/dataplane replay -f $(CASE)/cluster.yaml -r $(CASE)/client.pcap
@@ -42,6 +42,12 @@ bench-peers: build  ## side by side on one core: the plain-C floor, ours, Linux 
 
 bench-instructions: build  ## instructions a packet, by kernel module (valgrind)
 	$(BIN)/python -m benchmarks.peers.instructions
+
+bench-assemble: build  ## seconds from objects and texts to an image, and bytes per rule
+	@$(BIN)/python -m benchmarks.assemble
+
+bench-start: build  ## a trace as a whole process, beside an empty interpreter
+	@$(BIN)/python -m benchmarks.startup
 
 bench-scale: build  ## what a packet costs as rules, Services and flows grow: tables and plots
 	@$(BIN)/python -m benchmarks.scale $(CURVES)
