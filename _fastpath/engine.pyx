@@ -52,7 +52,9 @@ from _fastpath.state cimport (
     seen_t,
     set_element_t,
 )
-from _fastpath.trace cimport event_t, tap_t, trace_has_room, trace_intern
+from _fastpath.trace cimport (
+    OUTPUT_RESERVE, TAPS_RESERVE, event_t, tap_t, trace_has_room, trace_intern,
+)
 
 
 cdef void record_begin(record_t* record, const packet_t* packet, uint32_t number) noexcept nogil:
@@ -452,6 +454,8 @@ cdef void run_packet(walk_t* walk, uint64_t time_ns, int32_t entry, uint32_t num
         sets_begin(walk.state, time_ns)
     walk.trace.count = 0
     walk.trace.packet = number
+    walk.trace.tap_end = walk.trace.tap_count + TAPS_RESERVE        # it has room: engine_has_room
+    walk.trace.output_end = walk.trace.output_size + OUTPUT_RESERVE
     if entry >= 0:
         walk_from_device(walk, entry)
     else:

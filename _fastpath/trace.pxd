@@ -136,6 +136,8 @@ cdef struct trace_t:
     uint8_t* output
     uint64_t output_size, output_max
     uint64_t lost                       # output frames that did not fit (a flood past the reserve)
+    uint32_t tap_end                    # where the current packet's reserve ends, so that what is
+    uint64_t output_end                 # lost does not depend on what came before
     const uint8_t* tap_wanted           # per device; 0 = this device is not tapped
     const uint32_t* base                # (STEP_KINDS,) from the image
 

@@ -56,8 +56,8 @@ cdef void tap(walk_t* walk, int32_t device, bint outgoing) noexcept nogil:
     cdef tap_t* row
     if walk.trace.tap_max == 0 or not walk.trace.tap_wanted[device]:
         return
-    if (walk.trace.tap_count >= walk.trace.tap_max
-            or walk.trace.output_max - walk.trace.output_size < packet.size):
+    if (walk.trace.tap_count >= walk.trace.tap_end
+            or walk.trace.output_end - walk.trace.output_size < packet.size):
         walk.trace.lost += 1
         return
     row = &walk.trace.taps[walk.trace.tap_count]
