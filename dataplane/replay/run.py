@@ -168,7 +168,7 @@ class Run:
         if len(events):
             self._events.append(events.copy())
         if len(rows):
-            self._tap_rows.append(rows.copy())
+            self._tap_rows.append(_as_bytes(rows).copy())
             self._tap_data.append(data.copy())
             self._tap_bytes += len(data)
         self.engine.clear_output()
@@ -179,12 +179,17 @@ class Run:
         events, rows, data = self._kept()
         found = (
             _joined([*self._events, events]),
-            _joined([*self._tap_rows, rows]),
+            _joined([*self._tap_rows, _as_bytes(rows)]).view(dtypes.TAP),
             _joined([*self._tap_data, data]),
         )
         self._events, self._tap_rows, self._tap_data, self._tap_bytes = [], [], [], 0
         self.engine.clear_output()
         return found
+
+
+def _as_bytes(rows: Array) -> Array:
+    """Rows that NumPy copies whole, not field by field."""
+    return rows.view(f"V{rows.dtype.itemsize}")
 
 
 def _joined(parts: list[Array]) -> Array:
