@@ -54,6 +54,7 @@ from _fastpath.state cimport (
 )
 from _fastpath.trace cimport (
     OUTPUT_RESERVE, TAPS_RESERVE, event_t, tap_t, trace_has_room, trace_intern,
+    trace_rehash,
 )
 
 
@@ -340,12 +341,14 @@ cdef class Engine:
         self.trace.path_steps = &path_steps[0]
         self.trace.path_start = &path_start[0]
         self.trace.path_hash = &path_hash[0]
-        self.trace.slots = &path_slots[0]
         self.trace.path_packets = &path_packets[0]
         self.trace.path_bytes = &path_bytes[0]
         self.trace.dirty = &path_dirty[0]
         self.trace.dirty_count = 0          # nothing is left to put down between two runs
         self.trace.slot_mask = <uint32_t>path_slots.shape[0] - 1
+        if self.trace.slots != &path_slots[0]:
+            self.trace.slots = &path_slots[0]
+            trace_rehash(&self.trace)
         self.trace.paths_max = <uint32_t>path_hash.shape[0]
         self.trace.path_steps_max = <uint64_t>path_steps.shape[0]
         self.trace.events = &events[0]

@@ -141,12 +141,18 @@ cdef struct trace_t:
     const uint8_t* tap_wanted           # per device; 0 = this device is not tapped
     const uint32_t* base                # (STEP_KINDS,) from the image
 
-cdef void trace_step(trace_t* trace, uint32_t kind, uint32_t index) noexcept nogil
+cdef inline void trace_step(trace_t* trace, uint32_t kind, uint32_t index) noexcept nogil:
+    if trace.count < STEPS_MAX:
+        trace.steps[trace.count] = trace.base[kind] + index
+    trace.count += 1
+
 cdef void trace_event(trace_t* trace, uint32_t kind, addr_t before, addr_t after) noexcept nogil
 cdef void trace_value(trace_t* trace, uint32_t kind, uint64_t before,
                       uint64_t after) noexcept nogil
 
 # Number of the path made of the steps taken; stores it when it is new.
 cdef uint32_t trace_intern(trace_t* trace) noexcept nogil
+# The paths found anew in `slots`, which are free: after they have grown.
+cdef void trace_rehash(trace_t* trace) noexcept nogil
 # Room for one more packet's path, events and output, whatever it does.
 cdef bint trace_has_room(const trace_t* trace) noexcept nogil

@@ -5,12 +5,6 @@ from libc.string cimport memcmp, memcpy
 from _fastpath.choice cimport fold
 
 
-cdef void trace_step(trace_t* trace, uint32_t kind, uint32_t index) noexcept nogil:
-    if trace.count < STEPS_MAX:
-        trace.steps[trace.count] = trace.base[kind] + index
-    trace.count += 1
-
-
 cdef void trace_event(trace_t* trace, uint32_t kind, addr_t before, addr_t after) noexcept nogil:
     cdef event_t* event
     if trace.event_count >= trace.event_max:
@@ -31,11 +25,14 @@ cdef void trace_value(trace_t* trace, uint32_t kind, uint64_t before,
 
 
 cdef uint64_t hash_steps(const uint32_t* steps, uint32_t count) noexcept nogil:
+    # Two steps to a multiplication: one after the other is what this costs.  A path is compared
+    # step by step before it is taken for another.  HASHGAIN
     cdef uint64_t h = count
     cdef uint32_t i
-    for i in range(count):
-        h = fold(h, steps[i])
-    return h
+    for i in range(0, count - count % 2, 2):
+        h = (h ^ (steps[i] | <uint64_t>steps[i + 1] << 32)) * <uint64_t>0x9E3779B97F4A7C15u
+        h ^= h >> 32
+    return fold(h, steps[count - 1] if count % 2 else 0)
 
 
 cdef uint32_t trace_intern(trace_t* trace) noexcept nogil:
@@ -59,6 +56,15 @@ cdef uint32_t trace_intern(trace_t* trace) noexcept nogil:
     trace.slots[slot] = path + 1
     trace.paths += 1
     return path
+
+
+cdef void trace_rehash(trace_t* trace) noexcept nogil:
+    cdef uint32_t path, slot
+    for path in range(trace.paths):
+        slot = <uint32_t>trace.path_hash[path] & trace.slot_mask
+        while trace.slots[slot]:
+            slot = (slot + 1) & trace.slot_mask
+        trace.slots[slot] = path + 1
 
 
 cdef bint trace_has_room(const trace_t* trace) noexcept nogil:

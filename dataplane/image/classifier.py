@@ -23,7 +23,8 @@ from dataplane.image.classifier_patterns import (
     rows_of,
 )
 
-RULES_MIN = 16  # of a chain that is worth an index
+RULES_MIN = 8  # of a chain that is worth an index, and
+RULES_PER_PATTERN = 2  # on average: a pattern costs what two rules do
 FILTERED_MIN = 3  # patterns that are worth a filter
 SIDES = ("src", "dst")
 Array = NDArray[Any]
@@ -79,11 +80,13 @@ def _joined(parts: list[Array], dtype: np.dtype[Any]) -> Array:
 
 
 def _add_chain(built: _Built, rules: Array, masks: Array, matches: Array, chain: Chain) -> bool:
-    """False where most rules would be found whatever the packet is."""
+    """False where most rules would be found whatever the packet is, or they look at too much."""
     rows = rows_of(rules[chain.start : chain.end], masks, matches, chain.family)
     if 2 * is_any(rows).sum() > len(rows.proto):
         return False
     patterns, which = assign(rows)
+    if RULES_PER_PATTERN * len(patterns) > len(which):
+        return False
     sides: list[tuple[int, int]] = []
     numbers, hashes = [], []
     for side in range(2):

@@ -121,7 +121,8 @@ class State:
         return len(free)
 
     def grow_paths(self) -> None:
-        """Twice the room for paths; the paths themselves stay where they are."""
+        """Twice the room for paths, which stay where they are; their slots are free, and the engine
+        fills them."""
         old = self.arrays
         paths = 2 * (len(old["path_start"]) - 1)
         steps = 2 * len(old["path_steps"])
@@ -129,13 +130,6 @@ class State:
         grown["path_steps"][: len(old["path_steps"])] = old["path_steps"]
         grown["path_start"][: len(old["path_start"])] = old["path_start"]
         grown["path_hash"][: len(old["path_hash"])] = old["path_hash"]
-        mask = len(grown["path_slots"]) - 1
-        slots = grown["path_slots"]
-        for entry in old["path_slots"][old["path_slots"] != 0].tolist():
-            slot = int(old["path_hash"][entry - 1]) & mask
-            while slots[slot]:
-                slot = slot + 1 & mask
-            slots[slot] = entry
         self.arrays |= grown
 
 
