@@ -16,7 +16,7 @@ from tests.two_nodes import CLIENT, RULES, WEB2, mac, two_nodes
 
 ENDPOINTS = 3
 SERVICES_APART = 20_000  # then ports of the endpoints are used again
-CLIENTS = 32_000  # of one Service
+CLIENT_PORTS = 59_999  # a prime, so no multiple of the number of Services
 GATEWAY = ip_address("10.244.1.1")
 FIRST = int(ip_address("10.96.16.0"))
 ENTRY = ("node-a", "veth-client")
@@ -77,10 +77,11 @@ def nodes(count: int) -> dict[str, NodeState]:
 def first_packets(services: int, packets: int, seed: int) -> Traffic:
     """SYNs, each of a connection of its own, as many to each Service, in a random order."""
     number = np.random.default_rng([seed, services]).permutation(packets)
-    service, client = number % services, number // services
-    # Services whose endpoints' ports are the same have other clients' ports.
-    sport = 1024 + client + service // SERVICES_APART * CLIENTS
-    assert client.max() < CLIENTS and sport.max() < 65536
+    service = number % services
+    # A port comes again as late as it can, as it would from a real client, and with another
+    # Service: translation looks at all connections from one port.
+    sport = 1024 + number % CLIENT_PORTS
+    assert packets <= 2 * CLIENT_PORTS
     ends = Ends(int(CLIENT), FIRST + service, sport, 80, MACS)
     made = frames(ends, TCP, SYN_SIZE, Segment(1000, 0, SYN))
     rows = np.zeros(packets, FRAME)
