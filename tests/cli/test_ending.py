@@ -83,7 +83,7 @@ def test_an_interrupt_ends_quietly(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [*REPLAY, str(pipe)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
         # Whoever runs the tests in the background may have them ignore it, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
     process.stderr.readline()  # the first note: it has begun
