@@ -82,7 +82,7 @@ def test_an_interrupt_ends_quietly(tmp_path: Path) -> None:
     os.mkfifo(pipe)  # nobody writes: the command waits
     process = subprocess.Popen(
         [*REPLAY, str(pipe)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
-        # Whoever runs the tests in the background may have them ignore it, and children inherit that.
+        # Whoever runs the tests may have them ignore it, and children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stderr is not None
