@@ -57,7 +57,6 @@ from _fastpath.state cimport CT_RELATED, CT_RELATED_REPLY, CT_UNTRACKED, PENDING
 from _fastpath.trace cimport (
     EVENT_IP_ID,
     GENERATED_ARP_REPLY,
-    GENERATED_COPY,
     GENERATED_ICMP_REDIRECT,
     GENERATED_ICMP_UNREACHABLE,
     GENERATED_TCP_RESET,
@@ -319,7 +318,7 @@ cdef int reject(walk_t* walk, const target_t* target) noexcept nogil:
                 walk.image, packet.node, packet.family, packet.dst, -1) in (
                 ROUTE_BROADCAST, ROUTE_MULTICAST):
             return drop(walk, NETFILTER_REJECT)
-        if packet.generated == GENERATED_COPY and packet.bridge_port >= 0:
+        if packet.is_copy and packet.bridge_port >= 0:
             # It would take the copy's Ethernet header, which pskb_copy leaves as the memory was.
             return drop(walk, TARGET_UNMODELLED)
         return answered(walk, reset(walk), NETFILTER_REJECT)

@@ -83,6 +83,7 @@ cdef void make_copy(walk_t* walk, packet_t* copy, int32_t route,
     copy.zone = 0
     copy.is_made = copy.is_routed = 1
     copy.generated = GENERATED_COPY
+    copy.is_copy = 1
     copy.must_leave_by = -1
     copy.is_listed = 0      # shared with the packet: it is cut as any other (ip_do_fragment)
     copy.route = route

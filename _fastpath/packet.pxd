@@ -91,6 +91,7 @@ cdef struct packet_t:
     uint8_t direction       # 0 original, 1 reply
     uint8_t is_tracked      # conntrack has looked at it
     uint8_t is_local        # sent by the node itself
+    uint8_t is_copy         # that a TEE sends: no socket has sent it
     uint8_t is_made         # made by a node on the way: an ICMP error, a reset, an ARP reply
     uint8_t encapsulations
     uint8_t prerouting_done

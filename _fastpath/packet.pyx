@@ -593,7 +593,7 @@ cdef void packet_scrub(packet_t* packet) noexcept nogil:
     packet.is_occupied = 0
     packet.direction = 0
     packet.is_tracked = 0
-    packet.is_local = 0
+    packet.is_local = packet.is_copy = 0
     packet.prerouting_done = 0
     packet.ignore_df = packet.is_listed = packet.fragment_df = 0
     packet.fragment_max = 0

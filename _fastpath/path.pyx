@@ -119,7 +119,6 @@ from _fastpath.state cimport USER_LOCAL
 from _fastpath.realms cimport input_realms, output_realms
 from _fastpath.trace cimport (
     EVENT_TTL,
-    GENERATED_COPY,
     GENERATED_ICMP_PARAMETER_PROBLEM,
     GENERATED_ICMP_TIME_EXCEEDED,
     GENERATED_ICMP_TOO_BIG,
@@ -497,12 +496,12 @@ cdef int local_out(walk_t* walk) noexcept nogil:
         return drop(walk, <uint16_t>reason)
     trace_step(walk.trace, STEP_ROUTE, <uint32_t>route)
     packet.route = route
-    if packet.generated != GENERATED_COPY:
+    if not packet.is_copy:
         packet.realms = output_realms(walk.image, &flow, route)
     packet.is_routed = 0
-    packet.is_local = packet.generated != GENERATED_COPY    # which no socket has sent
+    packet.is_local = not packet.is_copy        # which no socket has sent
     packet.entered_by = -1
-    if packet.generated != GENERATED_COPY:      # whose nf_bridge_info is that of its packet
+    if not packet.is_copy:      # whose nf_bridge_info is that of its packet
         packet.bridge_port = -1
     packet.in_device, packet.out_device = -1, output_device(walk.image, packet.node, route)
     if hooks(walk, HOOK_OUTPUT) == END:

@@ -95,7 +95,7 @@ class Packet:
         self.has_template = self.zone_is_mark = False
         self.zone, self.zone_directions = 0, frozenset()
         self.options = None
-        self.has_sender = self.is_prerouted = False
+        self.has_sender = self.is_prerouted = self.is_copy = False
         self.forget_fragments()
 
     def forget_fragments(self) -> None:
