@@ -1,10 +1,12 @@
 """The kernels equal the executable specification: step by step, byte by byte."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from _fastpath.trace import StepKind
 from dataplane.reference.engine import Engine as ReferenceEngine
 from dataplane.replay.after import connections, counters, order
 from dataplane.replay.fast import FastEngine
@@ -22,6 +24,7 @@ from .two_nodes import (
     WEB1,
     WEB2,
     mac,
+    two_nodes,
 )
 
 SECOND = 10**9
@@ -216,6 +219,30 @@ def damaged(draw, whole):
 
 pauses = st.sampled_from([0, 1, 40, 130])
 traffic = st.lists(st.tuples(damaged(packets() | packets6()), pauses), max_size=12)
+
+
+def test_a_copy_in_a_tunnel_that_is_too_long_for_the_underlay():
+    """The tunnel's packet is its own, no copy: nobody is told of its size."""
+    rules = RULES.replace("-A FORWARD", "-A FORWARD -j TEE --gateway 10.244.2.2\n-A FORWARD", 1)
+    nodes = {
+        name: replace(state, links=tuple(
+            replace(link, mtu=60) if link.name == "eth0" else
+            replace(link, vxlan=replace(link.vxlan, df="set")) if link.vxlan else link
+            for link in state.links
+        ))
+        for name, state in two_nodes(rules).items()
+    }  # fmt: skip
+    body = fr.tcp(CLIENT, 40000, WEB1, 8080, fr.SYN)
+    packet = fr.ipv4(CLIENT, WEB1, 6, body, fragment=0x4000)
+    frame = fr.ether(mac(CLIENT), mac(WEB1), b"\x08\x00", packet)
+    fast, slow = (
+        engine(nodes).run(10**18, frame, len(frame), ("node-a", "veth-client"))
+        for engine in (FastEngine, ReferenceEngine)
+    )
+    compare(fast, slow)
+    kinds = [step.kind for step in fast.steps]
+    assert StepKind.STEP_ENCAPSULATE in kinds and kinds.count(StepKind.STEP_GENERATE) == 1
+    assert all(step.name != "eth0" for step in fast.steps)  # it does not leave
 
 
 @settings(max_examples=200)
