@@ -59,7 +59,9 @@ cdef uint8_t* checksum_field(const packet_t* packet) noexcept nogil:
 
 
 cdef inline uint32_t transport_length(const packet_t* packet) noexcept nogil:
-    return packet.ip_length + ETHER_SIZE - packet.thoff
+    # IPv6's extension headers may say that they end behind the packet.
+    cdef uint32_t end = packet.ip_length + ETHER_SIZE
+    return end - packet.thoff if end > packet.thoff else 0
 
 
 cdef inline uint16_t pseudo_sum(const packet_t* packet) noexcept nogil:

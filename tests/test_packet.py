@@ -70,6 +70,12 @@ def check_parse(frame, length):
         assert {name: fields[name] for name in expected} == expected
 
 
+def test_an_extension_header_that_ends_behind_the_packet():
+    """Nothing is summed: its transport header would stand behind the last byte."""
+    packet = fr.ipv6("fd00::1", "fd00::2", 51, bytes((6, 200)) + bytes(22))
+    check_parse(fr.ether("02:00:00:00:00:01", "02:00:00:00:00:02", b"\x86\xdd", packet), 0)
+
+
 @given(frames())
 def test_parse_equals_reference(frame):
     check_parse(frame, len(frame))
