@@ -16,7 +16,7 @@ cdef void redirect(walk_t* walk, int32_t route) noexcept nogil
 cdef void redirect6(walk_t* walk, int32_t device, int32_t route) noexcept nogil
 # The next hop does not answer: the end of the packet.
 cdef int no_neighbour(walk_t* walk, uint16_t reason) noexcept nogil
-# The REJECT target: whether an answer was sent.
+# The REJECT target: the end of the packet.
 cdef int reject(walk_t* walk, const target_t* target) noexcept nogil
 # arp_process: the node answers for the addresses that are local to it.
 cdef void arp_answer(walk_t* walk, int32_t device) noexcept nogil

@@ -152,7 +152,7 @@ cdef bint icmp_error(walk_t* walk, uint8_t kind, uint8_t type, uint8_t code,
     cdef uint32_t room = 0
     cdef int32_t back = -1
     cdef echo_t echo
-    walk.is_of_flow = 0
+    walk.is_of_flow = 0     # it may be the TTL or the length that is told of
     if not icmp_may_answer(packet):
         return False
     kind_of_dst = address_kind(walk.image, packet.node, packet.family, packet.dst, -1)
@@ -245,7 +245,6 @@ cdef void redirect(walk_t* walk, int32_t route) noexcept nogil:
     cdef addr_t next_hop = walk.packet.dst
     if way.gateway_family == 4 and not addr_is_zero(way.gateway):
         next_hop = way.gateway
-    walk.is_of_flow = 0
     if rate_redirect(walk):
         icmp_error(walk, GENERATED_ICMP_REDIRECT, 5, 1, <uint32_t>next_hop.lo)
 
@@ -259,7 +258,6 @@ cdef void redirect6(walk_t* walk, int32_t device, int32_t route) noexcept nogil:
     cdef flowi_t flow
     cdef int32_t back = -1
     cdef packet_t* made
-    walk.is_of_flow = 0
     if not rate_second(walk, packet.dst):
         return
     if not link_local_address(walk.image, device, &src):

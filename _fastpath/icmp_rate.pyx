@@ -28,6 +28,7 @@ cdef peer_t* find_peer(walk_t* walk, addr_t address) noexcept nogil:
     cdef uint32_t slot = <uint32_t>fold(fold(address.hi, address.lo),
                                         <uint64_t>node << 8 | family) & state.peer_mask
     cdef peer_t* peer = &state.peers[slot]
+    walk.is_of_flow = 0     # time decides
     while peer.family:
         if (peer.node == node and peer.family == family
                 and addr_equal(peer.address, address)):

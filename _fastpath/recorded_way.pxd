@@ -58,6 +58,7 @@ cdef struct before_t:
     uint8_t[80] head        # HEAD_MAX bytes of its frame
     uint32_t ip_length
     uint32_t tap_count
+    uint64_t lost           # of trace_t
     uint8_t can_record
     uint8_t proto
     uint8_t ttl             # with which it entered

@@ -332,7 +332,7 @@ cdef void way_begin(const walk_t* walk, const packet_t* captured, bint is_reply,
     way.is_reply, way.epoch = is_reply, walk.state.epoch
     before.proto, before.ttl = packet.proto, entry_ttl(packet.ttl, is_reply)
     before.ip_length = packet.ip_length
-    before.tap_count = walk.trace.tap_count
+    before.tap_count, before.lost = walk.trace.tap_count, walk.trace.lost
     memcpy(before.head, packet.frame, min(packet.size, <uint32_t>HEAD_MAX))
 
 
@@ -397,7 +397,7 @@ cdef bint record_edit(edit_t* edit, const tap_t* row, const walk_t* walk, const 
 cdef bint record_edits(ways_t* ways, recorded_way_t* way, const walk_t* walk,
                        const before_t* before) noexcept nogil:
     cdef uint32_t count = walk.trace.tap_count - before.tap_count, i
-    if count > EDITS_MAX or walk.trace.lost:
+    if count > EDITS_MAX or walk.trace.lost != before.lost:
         return False
     if count > way.edit_room:
         if ways.edit_count + count > ways.edit_max:

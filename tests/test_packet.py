@@ -70,6 +70,18 @@ def check_parse(frame, length):
         assert {name: fields[name] for name in expected} == expected
 
 
+@given(frames() | damaged_frames(), st.sampled_from([0, 0, 1, 7]), st.sampled_from([0, 0, 20]))
+def test_what_is_only_looked_at_is_what_is_parsed(frame, more, missing):
+    """Where it lies in the capture; and it is data of an established connection."""
+    frame += bytes(more)
+    found = kernel.peek(frame, len(frame) + missing)
+    if found is None:
+        return
+    assert (0, found) == kernel.parse(frame, len(frame) + missing)
+    assert not found["is_fragment"] and found["has_ports"]
+    assert (found["proto"], found["tcp_flags"] & ~fr.PSH) in ((UDP, 0), (TCP, fr.ACK))
+
+
 def test_an_extension_header_that_ends_behind_the_packet():
     """Nothing is summed: its transport header would stand behind the last byte."""
     packet = fr.ipv6("fd00::1", "fd00::2", 51, bytes((6, 200)) + bytes(22))

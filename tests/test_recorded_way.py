@@ -162,3 +162,19 @@ def test_established_packets_take_it(taps):
         for seed in range(10)
     )
     assert taken > 200
+
+
+def test_an_error_that_was_not_due_may_be_due_again():
+    """ip_error lets six through at once: the silence after them is not the flow's way."""
+    nodes = {
+        name: replace(state, routes=tuple(
+            route for route in state.routes if route.table == "local" or route.dev == "cni0"
+        ))
+        for name, state in two_nodes().items()
+    }  # fmt: skip
+    packet = fr.ipv4(CLIENT, WEB2, 17, fr.udp(CLIENT, 40000, WEB2, 53, b"x"))
+    frame = fr.ether(mac(CLIENT), mac("10.244.1.1"), b"\x08\x00", packet)
+    written = [files.Written(START, 1000 * number, frame, len(frame)) for number in range(12)]
+    written += [files.Written(START + 30, 1000 * number, frame, len(frame)) for number in range(3)]
+    run = both_ways(nodes, merge([capture_of(written)]), taps="all")
+    assert run.injector.taken == 0

@@ -163,6 +163,7 @@ def conntrack(r: Random, p: Place) -> str:
     if r.random() < 0.1:
         words.append(f"--ctdir {r.choice(('ORIGINAL', 'REPLY'))}")
     if r.random() < 0.08:
+        # Whether a timeout of 60 s has 60 or 59 left at once hangs on the phase of the tick.
         words.append(f"{negated(r)}--ctexpire {r.choice(('100:200', '1:40', '59:60'))}")
     return f"-m conntrack {' '.join(words)}" if words else "-m conntrack --ctstate NEW"
 
