@@ -637,38 +637,32 @@ def edit(frame, src=None, dst=None, sport=None, dport=None, ttl=None, tos=None):
     return packet.frame[:packet.size]
 
 
-cdef fields_of(packet_t* packet):
-    return {
-        "family": packet.family, "proto": packet.proto, "ttl": packet.ttl, "tos": packet.tos,
-        "src": (packet.src.hi, packet.src.lo), "dst": (packet.dst.hi, packet.dst.lo),
-        "sport": packet.sport, "dport": packet.dport, "tcp_flags": packet.tcp_flags,
-        "size": packet.size, "length": packet.length, "is_fragment": bool(packet.is_fragment),
-        "has_ports": bool(packet.has_ports),
-        "checksum": ChecksumState(packet_checksum(packet)).name,
-    }
-
-
-def peek(frame, uint32_t length):
-    """{field: value} of a frame that packet_peek takes; else None."""
-    cdef const uint8_t[::1] data = frame if len(frame) else b"\0"
-    cdef packet_t packet
-    memset(&packet, 0, sizeof(packet_t))
-    packet.is_first = packet.has_ports = 1
-    if not packet_peek(&packet, &data[0], <uint32_t>len(frame), length):
-        return None
-    return fields_of(&packet)
-
-
-def parse(frame, uint32_t length=0):
+def parse(frame, uint32_t length=0, bint is_peek=False):
     """(reason, {field: value}) of one Ethernet frame, as kernels see it.
 
-    `length` is the frame's size on the wire when the capture cut it; 0 = not cut.
+    length   the frame's size on the wire when the capture cut it; 0 = not cut
+    is_peek  by packet_peek, where it lies; (None, {}) if that does not take it
     """
     cdef uint8_t[::1] buffer = bytearray(BUFFER_SIZE)
     cdef const uint8_t[::1] data = frame if len(frame) else b"\0"
     cdef packet_t packet
     cdef int reason
+    memset(&packet, 0, sizeof(packet_t))
     packet.buffer = &buffer[0]
-    packet_load(&packet, &data[0], <uint32_t>len(frame), max(length, <uint32_t>len(frame)))
-    reason = packet_parse(&packet)
-    return reason, fields_of(&packet)
+    length = max(length, <uint32_t>len(frame))
+    if is_peek:
+        packet.is_first = packet.has_ports = 1
+        reason = 0
+        if not packet_peek(&packet, &data[0], <uint32_t>len(frame), length):
+            return None, {}
+    else:
+        packet_load(&packet, &data[0], <uint32_t>len(frame), length)
+        reason = packet_parse(&packet)
+    return reason, {
+        "family": packet.family, "proto": packet.proto, "ttl": packet.ttl, "tos": packet.tos,
+        "src": (packet.src.hi, packet.src.lo), "dst": (packet.dst.hi, packet.dst.lo),
+        "sport": packet.sport, "dport": packet.dport, "tcp_flags": packet.tcp_flags,
+        "size": packet.size, "length": packet.length, "is_fragment": bool(packet.is_fragment),
+        "has_ports": bool(packet.has_ports),
+        "checksum": ChecksumState(packet_checksum(&packet)).name,
+    }

@@ -20,10 +20,11 @@ from . import frames as fr
 from .captures import START, capture_of
 from .clusters import WEB6, clusters, with_ipv6
 from .test_engines_equal import rule_texts
-from .two_nodes import CLIENT, NODE_B, OUTSIDE, WEB, WEB1, WEB2, mac, two_nodes
+from .two_nodes import CLIENT, NODE_B, OUTSIDE, RULES, WEB, WEB1, WEB2, mac, two_nodes
 
 CLIENT6, FAR6 = ip_address("fd00:1::2"), ip_address("fd00:2::2")
 WINDOW = 60000
+UNTRACKED = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p udp -j CT --notrack\nCOMMIT\n"
 ACK, PSH = fr.ACK, fr.ACK | fr.PSH
 
 # (client, server, protocol, client's port, server's port)
@@ -170,7 +171,7 @@ def test_an_error_that_was_not_due_may_be_due_again():
         name: replace(state, routes=tuple(
             route for route in state.routes if route.table == "local" or route.dev == "cni0"
         ))
-        for name, state in two_nodes().items()
+        for name, state in two_nodes(UNTRACKED + RULES).items()
     }  # fmt: skip
     packet = fr.ipv4(CLIENT, WEB2, 17, fr.udp(CLIENT, 40000, WEB2, 53, b"x"))
     frame = fr.ether(mac(CLIENT), mac("10.244.1.1"), b"\x08\x00", packet)
