@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -22,6 +23,8 @@ from benchmarks import plot, services
 from benchmarks.access_lists import LENGTHS, AccessList, Headers, access_list, headers
 from benchmarks.peers import floor
 from benchmarks.peers import traffic as peers
+from benchmarks.peers.linux import reason_not
+from benchmarks.peers.new_flows import LinuxNewFlows
 from benchmarks.peers.ours import Ours
 from benchmarks.report import RESULTS, Measurement, checksum, save, table
 from benchmarks.side_by_side import RUNS, interleaved, pinned
@@ -34,6 +37,7 @@ from tests.reference.one_node import table as rules_table
 from tests.two_nodes import mac
 
 SERVICES = (10, 100, 1_000, 10_000, 30_000)
+LINUX_SERVICES = 10_000
 RULES = (10, 100, 1_000, 10_000, 100_000)
 EXACT = 1_000
 # Times of TupleMerge, on the machine on which such a scan of EXACT rules takes 137 ns.
@@ -71,7 +75,8 @@ class NewFlows:
 
     def __init__(self, count: int):
         self.frames = services.first_packets(count, NEW_FLOWS, SEED)
-        self.walker = Walker(services.nodes(count))
+        self.nodes = services.nodes(count)
+        self.walker = Walker(self.nodes)
         self.checksum = ""
 
     def run(self) -> float:
@@ -86,10 +91,26 @@ class NewFlows:
 
 
 def service_curves(sizes: Iterable[int]) -> list[Measurement]:
-    sides = {count: NewFlows(count) for count in sizes}
-    found = interleaved({str(count): side.run for count, side in sides.items()})
-    sums = {count: side.checksum for count, side in sides.items()}
-    return curve("new flow, Services", {int(k): ns for k, ns in found.items()}, sums)
+    """Linux beside it, of one size, where it can be asked."""
+    ours = {count: NewFlows(count) for count in sizes}
+    sides = {str(count): side.run for count, side in ours.items()}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        if LINUX_SERVICES in ours and not reason_not():
+            linux = linux_side(ours[LINUX_SERVICES], Path(folder))
+            stack.callback(linux.close)
+            sides["linux"] = linux.run
+        found = interleaved(sides)
+    linux_ns = found.pop("linux", None)
+    sums = {count: side.checksum for count, side in ours.items()}
+    made = curve("new flow, Services", {int(k): ns for k, ns in found.items()}, sums)
+    return [replace(one, linux_ns=linux_ns if one.size == LINUX_SERVICES else None) for one in made]
+
+
+def linux_side(ours: NewFlows, folder: Path) -> LinuxNewFlows:
+    """The same frames through the same nodes, with iptables-legacy."""
+    made = ours.frames.data.reshape(len(ours.frames), -1)
+    ends = (str(services.CLIENT), str(services.WEB2))
+    return LinuxNewFlows(ours.nodes, ends, made, folder)
 
 
 # -------------------------------------------------------------------------- access lists

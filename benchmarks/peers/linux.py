@@ -15,7 +15,7 @@ from benchmarks.peers import floor
 from benchmarks.peers.cluster import CLIENT, CONNTRACK_MAX, SERVER, nodes
 from dataplane.node.state import NodeState
 from tests.kernel.conftest import missing
-from tests.kernel.namespaces import build, quiet_namespace, reset
+from tests.kernel.namespaces import Lab, build, quiet_namespace, reset
 from tests.kernel.netns import Namespace
 
 DEAF = "02:00:00:00:00:0{}"
@@ -43,6 +43,14 @@ def to_build(state: NodeState) -> NodeState:
     return replace(state, iptables=replace(state.iptables, flavour="legacy"), sysctls=sysctls)
 
 
+def deaf_pods(lab: Lab, addresses: tuple[str, str]) -> tuple[Namespace, Namespace]:
+    """The pods with these addresses, which from now on answer nothing."""
+    client, server = (lab.pod(address).namespace for address in addresses)
+    for number, pod in enumerate((client, server)):
+        pod.run("ip", "link", "set", "eth0", "address", DEAF.format(number))
+    return client, server
+
+
 class Linux:
     """Two nodes whose flows are open.  Close it, and nothing is left."""
 
@@ -50,10 +58,7 @@ class Linux:
         """opening  traffic.opening, as the endpoint sends it"""
         self.lab = build({name: to_build(state) for name, state in nodes().items()})
         try:
-            self.client = self.lab.pod(CLIENT).namespace
-            self.server = self.lab.pod(SERVER).namespace
-            for number, pod in enumerate((self.client, self.server)):
-                pod.run("ip", "link", "set", "eth0", "address", DEAF.format(number))
+            self.client, self.server = deaf_pods(self.lab, (CLIENT, SERVER))
             reset(self.lab)
             self._open(opening)
             for name, node in self.lab.nodes.items():
