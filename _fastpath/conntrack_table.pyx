@@ -41,9 +41,9 @@ cdef void unlink_one(state_t* state, int32_t index, uint32_t direction) noexcept
         # A chain link names (connection, direction) in one number.
         other = <uint32_t>link[0]
         if other == <uint32_t>index * 2 + direction:
-            link[0] = connection.next[direction]
+            link[0] = tuple.next
             return
-        link = &state.connections[other >> 1].next[other & 1]
+        link = &connection_tuple(&state.connections[other >> 1], other & 1).next
 
 
 cdef void unlink_source(state_t* state, int32_t index) noexcept nogil:
@@ -84,7 +84,7 @@ cdef int32_t table_find(const state_t* state, const tuple_t* tuple, const uint16
         if (connection.expires_ns > now_ns and tuple.zone == zones[here & 1]
                 and tuple_equal(connection_tuple(connection, here & 1), tuple)):
             return here
-        here = connection.next[here & 1]
+        here = connection_tuple(connection, here & 1).next
     return -1
 
 
@@ -99,7 +99,7 @@ cdef bint tuple_taken(walk_t* walk, const tuple_t* tuple, int32_t ignored) noexc
                     &walk.state.connections[ignored], here & 1).zone
                 and not tuple_equal(&other.original, &own.original)):
             return True
-        here = other.next[here & 1]
+        here = connection_tuple(other, here & 1).next
     return False
 
 
@@ -123,10 +123,12 @@ cdef uint32_t conntrack_collect(state_t* state, uint64_t now_ns) noexcept nogil:
 
 cdef void table_link(state_t* state, int32_t index) noexcept nogil:
     cdef connection_t* connection = &state.connections[index]
+    cdef tuple_t* tuple
     cdef uint32_t direction, bucket
     for direction in range(2):
-        bucket = tuple_bucket(state, connection_tuple(connection, direction))
-        connection.next[direction] = state.buckets[bucket]
+        tuple = connection_tuple(connection, direction)
+        bucket = tuple_bucket(state, tuple)
+        tuple.next = state.buckets[bucket]
         state.buckets[bucket] = index * 2 + <int32_t>direction
 
 
@@ -159,7 +161,7 @@ cdef int32_t connection_new(walk_t* walk, const tuple_t* tuple, uint16_t reply_z
     connection.original = tuple[0]
     tuple_invert(&connection.reply, tuple)
     connection.reply.zone = reply_zone
-    connection.next[0] = connection.next[1] = connection.next_source = -1
+    connection.original.next = connection.reply.next = connection.next_source = -1
     connection.status = IPS_IN_USE
     if state.accounting != NULL:
         memset(&state.accounting[<uint64_t>index * 4], 0, 4 * sizeof(uint64_t))

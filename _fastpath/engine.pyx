@@ -102,7 +102,7 @@ cdef check_connections(array):
         "expires_ns": <char*>&row.expires_ns - at, "tcp": <char*>&row.tcp - at,
         "tcp.state": <char*>&row.tcp.state - at, "tcp.retrans": <char*>&row.tcp.retrans - at,
         "original.zone": <char*>&row.original.zone - at,
-        "next": <char*>&row.next - at, "next_source": <char*>&row.next_source - at,
+        "original.next": <char*>&row.original.next - at, "next_source": <char*>&row.next_source - at,
         "status": <char*>&row.status - at, "mark": <char*>&row.mark - at,
         "older": <char*>&row.older - at, "newer": <char*>&row.newer - at,
         "masquerade": <char*>&row.masquerade - at, "generation": <char*>&row.generation - at,

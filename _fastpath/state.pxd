@@ -66,6 +66,7 @@ cdef struct tuple_t:
     uint16_t zone
     uint8_t proto
     uint8_t family
+    int32_t next            # of a connection's tuple: in its hash chain; -1 = end
 
 # What is known of one end of a TCP connection: struct ip_ct_tcp_state.
 cdef struct tcp_end_t:
@@ -102,17 +103,18 @@ cdef struct sctp_t:
 cdef struct datagram_t:
     uint64_t stream_ns      # from here on replies make it a stream
 
+# Three cache lines; what every packet of a connection asks for comes first: of TCP in two of them,
+# of other protocols in one.
 cdef struct connection_t:
-    tuple_t original, reply  # one after the other: see connection_tuple
     uint64_t expires_ns
-    tcp_t tcp               # of other protocols: see connection_sctp, connection_datagram
-    int32_t next[2]         # in the hash chain of each tuple; -1 = end
-    int32_t next_source     # in the chain by original source, for connections with NAT set up
+    uint32_t generation     # how often this row was freed
     uint32_t status         # CtStatus
     uint32_t mark
-    int32_t older, newer    # of its node's evictable ones; -1 = none
     int32_t masquerade      # device + 1 by which it was masqueraded; 0 = it was not
-    uint32_t generation     # how often this row was freed
+    tcp_t tcp               # of other protocols: see connection_sctp, connection_datagram
+    int32_t next_source     # in the chain by original source, for connections with NAT set up
+    tuple_t original, reply  # one after the other: see connection_tuple
+    int32_t older, newer    # of its node's evictable ones; -1 = none
 
 # TCP's place is free in connections of other protocols.
 cdef inline datagram_t* connection_datagram(connection_t* connection) noexcept nogil:

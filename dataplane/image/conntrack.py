@@ -56,7 +56,8 @@ def _fill(row: Row, entry: ConntrackEntry, node: int) -> None:
     _fill_tuple(row["original"], entry.original, entry.protocol, node)
     _fill_tuple(row["reply"], entry.reply, entry.protocol, node)
     row["expires_ns"] = entry.timeout * SECOND_NS
-    row["next"], row["next_source"], row["older"], row["newer"] = -1, -1, -1, -1
+    row["original"]["next"] = row["reply"]["next"] = row["next_source"] = -1
+    row["older"], row["newer"] = -1, -1
     row["mark"] = entry.mark
     status = IN_USE | LISTED
     status |= 0 if entry.unreplied else CtStatus.IPS_SEEN_REPLY

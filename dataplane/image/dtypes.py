@@ -222,7 +222,7 @@ ADDRESS = np.dtype(
 TUPLE = np.dtype(
     [
         ("src", ADDR), ("dst", ADDR), ("sport", "u2"), ("dport", "u2"), ("node", "u2"),
-        ("zone", "u2"), ("proto", "u1"), ("family", "u1"),
+        ("zone", "u2"), ("proto", "u1"), ("family", "u1"), ("next", "i4"),
     ],
     align=True,
 )  # fmt: skip
@@ -255,10 +255,9 @@ SCTP = np.dtype(
 
 CONNECTION = np.dtype(
     [
-        ("original", TUPLE), ("reply", TUPLE),
-        ("expires_ns", "u8"), ("tcp", TCP), ("next", "i4", (2,)), ("next_source", "i4"),
-        ("status", "u4"), ("mark", "u4"), ("older", "i4"), ("newer", "i4"),
-        ("masquerade", "i4"), ("generation", "u4"),
+        ("expires_ns", "u8"), ("generation", "u4"), ("status", "u4"), ("mark", "u4"),
+        ("masquerade", "i4"), ("tcp", TCP), ("next_source", "i4"),
+        ("original", TUPLE), ("reply", TUPLE), ("older", "i4"), ("newer", "i4"),
     ],
     align=True,
 )  # fmt: skip

@@ -22,11 +22,20 @@ from dataplane.image.memory import MemoryRows
 CONNECTIONS = 1 << 16
 LEARNED = 1 << 12
 SEEN = 1 << 16
+CACHE_LINE = 64  # bytes
 COUNTED = 1 << 18  # connections on connlimit's lists, and lists; a power of two
 
 
 def _power_of_two(least: int) -> int:
     return 1 << max(least - 1, 1).bit_length()
+
+
+def aligned(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Zeros that begin where a cache line does: rows of whole lines then lie in no more of them."""
+    size = count * dtype.itemsize
+    room = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    return room[start : start + size].view(dtype)
 
 
 @dataclass
@@ -59,7 +68,7 @@ class State:
         wanted = np.zeros(devices, np.uint8)
         wanted[list(self.taps)] = 1
         self.arrays = {
-            "connections": np.zeros(self.connections, dtypes.CONNECTION),
+            "connections": aligned(self.connections, dtypes.CONNECTION),
             "accounting": self._accounting(self.connections),
             "buckets": np.full(buckets, -1, np.int32),
             "source_buckets": np.full(buckets, -1, np.int32),
@@ -101,7 +110,7 @@ class State:
         """Twice the room for connections; how many are free then.  The buckets are empty."""
         old = self.arrays
         count = len(old["connections"])
-        connections = np.zeros(2 * count, dtypes.CONNECTION)
+        connections = aligned(2 * count, dtypes.CONNECTION)
         connections[:count] = old["connections"]
         accounting = self._accounting(2 * count)
         accounting[: len(old["accounting"])] = old["accounting"]
