@@ -23,6 +23,7 @@ from benchmarks import plot, services
 from benchmarks.access_lists import LENGTHS, AccessList, Headers, access_list, headers
 from benchmarks.peers import floor
 from benchmarks.peers import traffic as peers
+from benchmarks.peers.files import write
 from benchmarks.peers.linux import reason_not
 from benchmarks.peers.new_flows import LinuxNewFlows
 from benchmarks.peers.ours import Ours
@@ -31,7 +32,10 @@ from benchmarks.side_by_side import RUNS, interleaved, pinned
 from benchmarks.traffic import SEED, START, Traffic, Walker, ended
 from dataplane.image.state import State
 from dataplane.node.state import Neighbour, Route
+from dataplane.replay import synthetic_frames
 from dataplane.replay.capture import FRAME
+from dataplane.replay.synthetic_flows import SYN
+from dataplane.replay.synthetic_frames import Ends, Segment
 from tests.reference.one_node import CLIENT, INSIDE, SERVER, node
 from tests.reference.one_node import table as rules_table
 from tests.two_nodes import mac
@@ -150,7 +154,7 @@ class Listed:
         """As the floor reads it."""
         path = folder / f"{len(self.list)}.pcap"
         rows = [(np.arange(len(self.packets)), self.frames.data.reshape(-1, FRAME_SIZE))]
-        path.write_bytes(peers.capture(rows))
+        path.write_bytes(synthetic_frames.capture(rows))
         return path
 
 
@@ -167,8 +171,8 @@ def in_frames(some: Headers) -> Traffic:
     for proto in (6, 17):
         of = some.proto == proto
         one = some.only(of)
-        ends = peers.Ends(one.src, one.dst, one.sport, one.dport, MACS)
-        made[of] = peers.frames(ends, proto, FRAME_SIZE, peers.Segment(1000, 0, peers.SYN))
+        ends = Ends(one.src, one.dst, one.sport, one.dport, MACS)
+        made[of] = synthetic_frames.frames(ends, proto, FRAME_SIZE, Segment(1000, 0, SYN))
     rows = np.zeros(len(some), FRAME)
     rows["time_ns"], rows["linktype"] = START, 1
     rows["captured"] = rows["length"] = FRAME_SIZE
@@ -230,7 +234,7 @@ def _exact_scan(folder: Path) -> Callable[[], float]:
     frames = services.first_packets(EXACT, 20_000, SEED)
     capture = folder / "exact.pcap"
     made = frames.data.reshape(len(frames), -1)
-    capture.write_bytes(peers.capture([(np.arange(len(frames)), made)]))
+    capture.write_bytes(synthetic_frames.capture([(np.arange(len(frames)), made)]))
     rows = np.zeros(EXACT, floor.RULE)
     rows["dst"], rows["dst_mask"] = services.FIRST + np.arange(EXACT), 0xFFFFFFFF
     rows["sport_high"], rows["dport_low"], rows["dport_high"] = 65535, 80, 80
@@ -263,18 +267,18 @@ def flow_curves(sizes: Iterable[int]) -> list[Measurement]:
         folder, sides = Path(name), {}
         for count in sizes:
             opening = [
-                peers.write(folder / f"{count}-{step}.pcap", data)
+                write(folder / f"{count}-{step}.pcap", data)
                 for step, data in enumerate(peers.opening(count))
             ]
             data = peers.established(count, ESTABLISHED, "64 B", SEED)
-            capture = peers.write(folder / f"{count}.pcap", data)
+            capture = write(folder / f"{count}.pcap", data)
             sides[str(count)] = _established(Ours(opening, count, kept=False), capture)
         found = interleaved(sides)
     return curve("established flow", {int(count): ns for count, ns in found.items()}, {})
 
 
 def _established(ours: Ours, capture: Path) -> Callable[[], float]:
-    return lambda: ours.run(capture).ns_per_packet
+    return lambda: ours.run(capture)
 
 
 CURVES: dict[str, tuple[str, Callable[[], list[Measurement]]]] = {

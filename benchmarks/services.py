@@ -8,10 +8,11 @@ from ipaddress import IPv4Address, ip_address
 
 import numpy as np
 
-from benchmarks.peers.traffic import SYN, TCP, Ends, Segment, frames
 from benchmarks.traffic import START, Traffic
 from dataplane.node.state import NodeState
 from dataplane.replay.capture import FRAME
+from dataplane.replay.synthetic_flows import SYN
+from dataplane.replay.synthetic_frames import TCP, Ends, Segment, frames
 from tests.two_nodes import CLIENT, RULES, WEB2, mac, two_nodes
 
 ENDPOINTS = 3

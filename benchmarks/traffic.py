@@ -19,11 +19,11 @@ from dataplane.image.state import State
 from dataplane.node.state import NodeState
 from dataplane.replay.capture import FRAME, Capture, Frames, merge, scan
 from dataplane.replay.fast import make_room
+from dataplane.replay.synthetic_frames import START
 from tests import frames as fr
 from tests.two_nodes import mac
 
 SEED = 1519
-START = 10**18
 SECOND = 10**9
 Array = np.ndarray
 

@@ -25,8 +25,9 @@ from benchmarks.peers.cluster import (
     nodes,
     pod_port,
 )
-from benchmarks.peers.traffic import Flows, flows
+from benchmarks.peers.traffic import flows, target_port
 from dataplane.reference.choice import ChoiceKind, fold, identity
+from dataplane.replay.synthetic_flows import Flows
 
 Array = NDArray[np.generic]
 ROOT = Path(__file__).parents[2]
@@ -92,7 +93,7 @@ def flow_rows(count: int, seed: int = 0) -> Array:
     rows = np.zeros(count, FLOW)
     rows["src"], rows["dst"] = int(IPv4Address(CLIENT)), some.service_address
     rows["sport"], rows["dport"], rows["proto"] = some.client_port, PORT, some.proto
-    rows["new_dst"], rows["new_dport"] = int(IPv4Address(SERVER)), some.target_port
+    rows["new_dst"], rows["new_dport"] = int(IPv4Address(SERVER)), target_port(some)
     rows["outer_sport"] = outer_ports(some, seed)
     return rows
 
@@ -102,7 +103,7 @@ def outer_ports(some: Flows, seed: int) -> Array:
     lower one."""
     low, high = map(int, nodes()[CLIENT_NODE].sysctls["net.ipv4.ip_local_port_range"].split())
     word = np.uint64(fold(seed, ChoiceKind.VXLAN_PORT))
-    ports = some.client_port << 48 | some.target_port << 32 | some.proto << 8 | 4
+    ports = some.client_port << 48 | target_port(some) << 32 | some.proto << 8 | 4
     addresses = (0, int(IPv4Address(CLIENT)), 0, int(IPv4Address(SERVER)))
     for each in (identity(CLIENT_NODE), *addresses, ports.astype(np.uint64), 0):
         word = _fold(word, np.asarray(each, np.uint64))

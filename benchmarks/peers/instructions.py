@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.peers import floor, frames, traffic
+from benchmarks.peers import files, floor, traffic
 from benchmarks.report import Measurement
 from benchmarks.traffic import SEED
 
@@ -70,8 +70,8 @@ def inside(folder: Path, flows: int, packets: int, mix: str) -> None:
     """Runs under valgrind."""
     from benchmarks.peers.ours import Ours
 
-    found = Ours(frames.write_all(folder, "opening", traffic.opening(flows)), flows)
-    capture = frames.write(folder / "capture", traffic.established(flows, packets, mix))
+    found = Ours(files.write_all(folder, "opening", traffic.opening(flows)), flows)
+    capture = files.write(folder / "capture", traffic.established(flows, packets, mix))
     found.run(capture)
     count("on")
     found.run(capture)
@@ -85,10 +85,10 @@ def count(word: str) -> None:
 
 def floors(folder: Path, flows: int, packets: int, mix: str) -> float:
     """Instructions a packet of the whole way."""
-    capture = frames.write(folder / "capture", traffic.established(flows, packets, mix))
+    capture = files.write(folder / "capture", traffic.established(flows, packets, mix))
     rest = [
-        frames.write(folder / "flows", floor.flow_rows(flows).tobytes()),
-        frames.write(folder / "links", floor.links()),
+        files.write(folder / "flows", floor.flow_rows(flows).tobytes()),
+        files.write(folder / "links", floor.links()),
     ]
     totals = []
     for passes in (1, 2):

@@ -13,10 +13,11 @@ import numpy as np
 
 from benchmarks.access_lists import AccessList, Headers, access_list, headers
 from benchmarks.peers import floor
-from benchmarks.peers.frames import UDP, Array, Ends, Segment, capture, frames, write
+from benchmarks.peers.files import write
 from benchmarks.report import Measurement
 from benchmarks.side_by_side import interleaved
 from benchmarks.traffic import SEED
+from dataplane.replay.synthetic_frames import UDP, Array, Ends, Segment, capture, frames
 
 PACKETS = 1_000_000
 COMPARISONS = 4e8  # of packets with rules, in one run

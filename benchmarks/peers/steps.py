@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from _fastpath.capture_tuples import five_tuples as frames_five_tuples
-from benchmarks.peers import floor, frames, parsers, traffic
+from benchmarks.peers import files, floor, parsers, traffic
 from benchmarks.report import Measurement, checksum
 from benchmarks.side_by_side import interleaved
 from benchmarks.traffic import SEED
 from dataplane.replay.capture import FIVE_TUPLE, scan
 from dataplane.replay.capture_file import Bytes, read_bytes
 from dataplane.replay.capture_stream import Windows
+from dataplane.replay.synthetic_frames import repeated
 
 STEPS = {
     "scan": "record headers",
@@ -32,10 +33,10 @@ READING = (
 
 def floor_steps(flows: int, mix: str, runs: int, folder: Path) -> list[Measurement]:
     """What each step of the floor costs, with those before it."""
-    capture = frames.write(folder / "capture", traffic.established(flows, PACKETS, mix))
+    capture = files.write(folder / "capture", traffic.established(flows, PACKETS, mix))
     rest = (
-        frames.write(folder / "flows", floor.flow_rows(flows).tobytes()),
-        frames.write(folder / "links", floor.links()),
+        files.write(folder / "flows", floor.flow_rows(flows).tobytes()),
+        files.write(folder / "links", floor.links()),
     )
     answers: dict[str, str] = {}
 
@@ -58,7 +59,7 @@ def reading(mix: str, runs: int, folder: Path) -> list[Measurement]:
     """From the file to every packet's 5-tuple; the Python parsers read its beginning."""
     some = traffic.established(1_000, PACKETS, mix)
     times = max(1, min(READ_TIMES, READ_BYTES // len(some)))
-    capture = frames.write(folder / "capture", frames.repeated(some, times))
+    capture = files.write(folder / "capture", repeated(some, times))
     packets = PACKETS * times
     mapped, _ = read_bytes(str(capture))
     kept = np.zeros(packets, FIVE_TUPLE)
@@ -111,7 +112,7 @@ def five_tuples(capture: Path) -> np.ndarray:
 def python_parser(name: str, mix: str, runs: int, folder: Path) -> Measurement:
     """Raises RuntimeError if it finds other 5-tuples than ours."""
     packets = parsers.PACKETS[name]
-    capture = frames.write(folder / "some", traffic.established(1_000, packets, mix))
+    capture = files.write(folder / "some", traffic.established(1_000, packets, mix))
     last: list[parsers.Ran] = []
 
     def side() -> float:

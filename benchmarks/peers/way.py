@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.peers import floor, frames, traffic
+from benchmarks.peers import files, floor, traffic
 from benchmarks.peers.linux import Linux, Sender, flows_that_fit
 from benchmarks.peers.ours import Ours
 from benchmarks.report import Measurement, checksum
@@ -37,10 +37,10 @@ class Asked:
 def compare_all(asked: Asked, say: Say) -> Iterator[Measurement]:
     """One line for each size of packets."""
     folder, flows = asked.folder, asked.flows
-    frames.write(folder / "flows", floor.flow_rows(flows).tobytes())
-    frames.write(folder / "links", floor.links())
+    files.write(folder / "flows", floor.flow_rows(flows).tobytes())
+    files.write(folder / "links", floor.links())
     say(f"{flows:,} flows: ours opens them")
-    ours = Ours(frames.write_all(folder, "opening", traffic.opening(flows)), flows)
+    ours = Ours(files.write_all(folder, "opening", traffic.opening(flows)), flows)
     with ExitStack() as stack:
         linux = None
         if asked.why_not_linux:
@@ -63,7 +63,7 @@ def compare(
     packets, answers = tried
     say(f"{name}: {packets:,} packets")
     capture = asked.folder / "capture"
-    frames.write(capture, traffic.established(asked.flows, packets, mix))
+    files.write(capture, traffic.established(asked.flows, packets, mix))
     same_frames(asked, ours, capture, packets)
     sides = {"ours": lambda: ours.run(capture)}
     sides |= floor_sides(asked.folder, capture, packets)
@@ -88,7 +88,7 @@ class Tried(NamedTuple):
 
 def try_out(asked: Asked, mix: str, ours: Ours) -> Tried:
     data = traffic.established(asked.flows, TRIED_PACKETS, mix)
-    capture = frames.write(asked.folder / "tried", data)
+    capture = files.write(asked.folder / "tried", data)
     answers = same_frames(asked, ours, capture, TRIED_PACKETS)
     wanted = int(asked.seconds * 1e9 / ours.run(capture))
     return Tried(min(MOST_PACKETS, max(wanted, TRIED_PACKETS, asked.flows)), answers)
@@ -125,7 +125,7 @@ class LinuxSide:
         self.folder = folder
         self.flows = min(flows, int(flows_that_fit() * ROOM))
         opening = traffic.opening(self.flows, at_endpoint=True)
-        self.linux = Linux(frames.write_all(folder, "linux", opening), self.flows)
+        self.linux = Linux(files.write_all(folder, "linux", opening), self.flows)
         self.sender = Sender()
 
     def __enter__(self) -> "LinuxSide":
@@ -137,7 +137,7 @@ class LinuxSide:
 
     def sides(self, mix: str) -> dict[str, Side]:
         data = traffic.established(self.flows, LINUX_PACKETS, mix)
-        capture = frames.write(self.folder / "linux-capture", data)
+        capture = files.write(self.folder / "linux-capture", data)
         return {
             "linux": lambda: self.carried(capture),
             "linux_sender": lambda: self.sender.run(capture).ns_per_packet,

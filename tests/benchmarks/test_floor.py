@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks.access_lists import Headers
-from benchmarks.peers import floor, frames, lists, traffic
+from benchmarks.peers import files, floor, lists, traffic
 from benchmarks.peers.ours import Ours
 from dataplane.replay.capture import open_captures
+from dataplane.replay.synthetic_frames import UDP
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("gcc") and shutil.which("make")), reason="the floor needs gcc and make"
@@ -52,7 +53,7 @@ def without_checksums(data: bytes, path: Path) -> bytes:
     path.write_bytes(data)
     changed = bytearray(data)
     offsets = open_captures([str(path)]).records["offset"].tolist()
-    udp = [at for at in offsets if data[at + 23] == frames.UDP]
+    udp = [at for at in offsets if data[at + 23] == UDP]
     for at in udp[::WITHOUT_CHECKSUM]:
         changed[at + 40 : at + 42] = b"\0\0"
     assert len(udp) > PACKETS // 3
@@ -60,7 +61,7 @@ def without_checksums(data: bytes, path: Path) -> bytes:
 
 
 def opened(folder: Path) -> Ours:
-    return Ours(frames.write_all(folder, "opening", traffic.opening(FLOWS)), FLOWS)
+    return Ours(files.write_all(folder, "opening", traffic.opening(FLOWS)), FLOWS)
 
 
 @pytest.mark.parametrize("mode", ["way", "hashed"])

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.peers import floor, frames, instructions, parsers, steps, traffic, way
+from benchmarks.peers import files, floor, instructions, parsers, steps, traffic, way
 from benchmarks.peers.cluster import CLIENT
 from benchmarks.peers.ours import Ours
 from dataplane.node.state import NodeState
 from dataplane.replay.capture import open_captures
+from dataplane.replay.synthetic_frames import TCP, UDP
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("gcc") and shutil.which("make")), reason="the floor needs gcc and make"
@@ -40,8 +41,8 @@ def test_other_frames_than_the_floors_are_an_error(
 
 @pytest.mark.parametrize("mix", traffic.SIZES)
 def test_the_measured_packets_open_nothing(mix: str, tmp_path: Path) -> None:
-    ours = Ours(frames.write_all(tmp_path, "opening", traffic.opening(64)), 64)
-    path = frames.write(tmp_path / "capture", traffic.established(64, 500, mix))
+    ours = Ours(files.write_all(tmp_path, "opening", traffic.opening(64)), 64)
+    path = files.write(tmp_path / "capture", traffic.established(64, 500, mix))
     last: list[dict[str, NodeState]] = []
     ours.run(path, lambda result: last.append(result.states()))
     for state in last[-1].values():
@@ -54,7 +55,7 @@ def test_the_measured_packets_open_nothing(mix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", parsers.installed())
 def test_python_parsers_find_the_same(name: str, tmp_path: Path) -> None:
-    path = frames.write(tmp_path / "capture", traffic.established(64, 300, "IMIX"))
+    path = files.write(tmp_path / "capture", traffic.established(64, 300, "IMIX"))
     found = parsers.measured(parsers.PARSERS[name], path).found
     assert (found == parsers.host(steps.five_tuples(path))).all()
 
@@ -66,19 +67,19 @@ def test_traffic_is_the_same_for_the_same_seed() -> None:
 
 
 def test_every_flow_has_a_packet_and_both_protocols_are_there(tmp_path: Path) -> None:
-    path = frames.write(tmp_path / "capture", traffic.established(400, 400, "64 B"))
+    path = files.write(tmp_path / "capture", traffic.established(400, 400, "64 B"))
     found = parsers.host(steps.five_tuples(path))
     assert len(np.unique(found)) == 400
-    assert set(found["proto"].tolist()) == {frames.TCP, frames.UDP}
+    assert set(found["proto"].tolist()) == {TCP, UDP}
     assert (open_captures([str(path)]).records["captured"] == 64).all()
 
 
 def test_no_window_is_ever_full(tmp_path: Path) -> None:
     """Each flow sends more than a window that is not scaled holds."""
-    ours = Ours(frames.write_all(tmp_path, "opening", traffic.opening(32)), 32)
+    ours = Ours(files.write_all(tmp_path, "opening", traffic.opening(32)), 32)
     data = traffic.established(32, 20_000, "IMIX")
     assert len(data) // 32 > 2 * 65535
-    assert ours.run(frames.write(tmp_path / "capture", data)) > 0
+    assert ours.run(files.write(tmp_path / "capture", data)) > 0
 
 
 def test_callgrind_files_are_read_by_kernel_module(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers import floor, frames, traffic
+from benchmarks.peers import files, floor, traffic
 from benchmarks.peers.linux import Linux, Sender
 from dataplane.replay.capture import open_captures
 from tests.kernel.taps import Taps
@@ -16,13 +16,13 @@ FLOWS, PACKETS = 64, 500
 
 @pytest.fixture
 def capture(tmp_path: Path) -> Path:
-    return frames.write(tmp_path / "capture", traffic.established(FLOWS, PACKETS, "IMIX"))
+    return files.write(tmp_path / "capture", traffic.established(FLOWS, PACKETS, "IMIX"))
 
 
 @pytest.fixture
 def linux(tmp_path: Path):
     opening = traffic.opening(FLOWS, at_endpoint=True)
-    linux = Linux(frames.write_all(tmp_path, "opening", opening), FLOWS)
+    linux = Linux(files.write_all(tmp_path, "opening", opening), FLOWS)
     yield linux
     linux.close()
 
@@ -35,8 +35,8 @@ def test_linux_delivers_what_the_floor_delivers(linux, capture: Path, tmp_path: 
 
 
 def delivered_by_floor(capture: Path, folder: Path) -> list[bytes]:
-    flows = frames.write(folder / "flows", floor.flow_rows(FLOWS).tobytes())
-    links = frames.write(folder / "links", floor.links())
+    flows = files.write(folder / "flows", floor.flow_rows(FLOWS).tobytes())
+    links = files.write(folder / "links", floor.links())
     out = folder / "out"
     floor.run("way", capture, PACKETS, 0, flows, links, 1, out)
     data, at, found = out.read_bytes(), 0, []

@@ -1,14 +1,18 @@
-"""Frames by the hundred thousand, put together column by column, and captures of them."""
+"""Frames by the hundred thousand, put together column by column, and captures of them.
 
+IPv4, TCP and UDP, with right checksums.  Nothing in them comes from a clock or from chance.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.traffic import START
-
-Array = NDArray[np.generic]
+Array = NDArray[Any]
+Part = tuple[Array, Array]  # place of each frame in a capture; the frames, all of one size
+START = 10**18  # the first frame's time, in nanoseconds since 1970
 
 TCP, UDP = 6, 17
 APART_NS = 100
@@ -93,8 +97,17 @@ def _checksum(total: Array) -> Array:
     return ~total & 0xFFFF
 
 
-def capture(rows: list[tuple[Array, Array]]) -> bytes:
-    """A pcap.  rows: (place of each frame in the capture, frames of one size)"""
+def one_after_the_other(phases: Sequence[Sequence[Part]]) -> list[Part]:
+    """Each phase begins when the one before it is over."""
+    found, begin = [], 0
+    for phase in phases:
+        found += [(begin + place, made) for place, made in phase]
+        begin += sum(len(place) for place, _ in phase)
+    return found
+
+
+def capture(rows: Sequence[Part]) -> bytes:
+    """A pcap, its frames APART_NS from each other."""
     sizes = np.zeros(sum(len(place) for place, _ in rows), np.int64)
     for place, made in rows:
         sizes[place] = RECORD_BYTES + made.shape[1]
@@ -119,12 +132,3 @@ def _records(place: Array, size: int) -> Array:
 def repeated(data: bytes, times: int) -> bytes:
     """A capture whose packets come again, at the same times."""
     return PCAP_HEADER + data[len(PCAP_HEADER) :] * times
-
-
-def write(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path
-
-
-def write_all(folder: Path, name: str, parts: list[bytes]) -> list[Path]:
-    return [write(folder / f"{name}-{number}", part) for number, part in enumerate(parts)]
