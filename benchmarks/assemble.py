@@ -11,9 +11,7 @@ bytes of the arrays that hold rules, what they ask and do, their index and their
 names are Python's own and kept by chain.  Each line also goes to benchmarks/results/.
 """
 
-import json
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time_ns
@@ -23,6 +21,7 @@ from benchmarks.access_lists import access_list
 from benchmarks.report import Measurement, checksum, commit, machine, save
 from benchmarks.side_by_side import Side, interleaved
 from dataplane.cluster.load import loads
+from dataplane.cluster.synthetic import manifests
 from dataplane.control.program import program
 from dataplane.image.image import Image, assemble
 from dataplane.image.saved import load_image, save_image
@@ -30,60 +29,14 @@ from dataplane.image.state import State
 from dataplane.node.iptables import parse, render
 from dataplane.node.state import NodeState
 
-SERVICES, ENDPOINTS, RULES = 10_000, 3, 100_000
+SERVICES, RULES = 10_000, 100_000
 SEED = 1519
 RUNS = 5
-FIRST_SERVICE, FIRST_POD = ip_address("10.96.1.0"), ip_address("10.250.0.0")
 HEAD = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 OF_RULES = (
     "rules", "masks", "matches", "targets", "interfaces", "ranges", "words", "rule_classifiers",
     "classifiers", "patterns", "prefix_masks", "pattern_filter", "candidate_buckets", "candidates",
 )  # fmt: skip
-
-
-def manifests(nodes: int) -> str:
-    """Nodes, Services and their EndpointSlices, a JSON object per document."""
-    found = [_node(number) for number in range(nodes)]
-    for number in range(SERVICES):
-        found += [_service(number), _slice(number, nodes)]
-    return "\n---\n".join(map(json.dumps, found))
-
-
-def _node(number: int) -> dict[str, object]:
-    return {
-        "apiVersion": "v1", "kind": "Node", "metadata": {"name": f"node-{number}"},
-        "spec": {"podCIDR": f"10.244.{number}.0/24", "podCIDRs": [f"10.244.{number}.0/24"]},
-        "status": {"addresses": [{"type": "InternalIP", "address": f"192.168.0.{number + 1}"}]},
-    }  # fmt: skip
-
-
-def _service(number: int) -> dict[str, object]:
-    address = str(FIRST_SERVICE + number)
-    return {
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": {"name": f"web-{number}", "namespace": "default"},
-        "spec": {
-            "clusterIP": address, "clusterIPs": [address], "selector": {"app": f"web-{number}"},
-            "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": 8080}],
-        },
-    }  # fmt: skip
-
-
-def _slice(number: int, nodes: int) -> dict[str, object]:
-    first = FIRST_POD + ENDPOINTS * number
-    return {
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {
-            "name": f"web-{number}-x", "namespace": "default",
-            "labels": {"kubernetes.io/service-name": f"web-{number}"},
-        },
-        "ports": [{"name": "http", "port": 8080, "protocol": "TCP"}],
-        "endpoints": [
-            {"addresses": [str(first + which)], "conditions": {"ready": True},
-             "nodeName": f"node-{which % nodes}"}
-            for which in range(ENDPOINTS)
-        ],
-    }  # fmt: skip
 
 
 class Stages:
@@ -109,12 +62,12 @@ class Stages:
 def stages(folder: Path) -> Stages:
     found = Stages()
     for nodes in ("one node", "two nodes"):
-        text = manifests(1 + (nodes == "two nodes"))
+        text = manifests(SERVICES, 1 + (nodes == "two nodes"))
         found.add(f"load, {nodes}", lambda text=text: loads(text))
         found.add(f"program, {nodes}", program, f"load, {nodes}")
         found.add(f"assemble, {nodes}", assemble, f"program, {nodes}")
     rules = access_list("acl", RULES, SEED).rules("FORWARD")
-    of_kube_proxy = program(loads(manifests(1)))["node-0"].iptables
+    of_kube_proxy = program(loads(manifests(SERVICES, 1)))["node-1"].iptables
     texts = {
         "access list": HEAD + "\n".join([f"-A {rule}" for rule in rules]) + "\nCOMMIT\n",
         "kube-proxy": render(of_kube_proxy),

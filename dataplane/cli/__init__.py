@@ -15,6 +15,7 @@ from dataplane.cli import ending
 VERBS = {
     "replay": "Replay captures through a cluster, and print what became of each packet.",
     "trace": "Explain one connection, or one packet of a capture, decision by decision.",
+    "bench": "Measure what a replay costs on this machine, stage by stage.",
     "render": "Print what the nodes of a cluster are programmed with.",
     "version": "Print versions.",
 }

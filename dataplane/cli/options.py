@@ -122,7 +122,7 @@ def choices(path: str | None, nodes: "Mapping[str, NodeState]") -> dict[int, lis
 class Greedy(click.Command):
     """An option may be followed by several values, as a shell's `*.pcap` writes them."""
 
-    GREEDY = ("-f", "--filename", "-r", "--read", "--node", "--client")
+    GREEDY = ("-f", "--filename", "-r", "--read", "--node", "--client", "--services")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, repeated(args, self.GREEDY))

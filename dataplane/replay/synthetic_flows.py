@@ -137,8 +137,9 @@ def established(every: Flows, packets: int, mix: str, seed: int) -> list[Part]:
     for kind in (UDP, TCP):
         for each in sizes:
             place = np.flatnonzero((proto == kind) & (size == each))
-            payload = random.bytes(len(place) * (each - L4 - DATA_OFFSET[kind]))
-            data = np.frombuffer(payload, np.uint8).reshape(len(place), -1)
+            size_of_payload = each - L4 - DATA_OFFSET[kind]
+            payload = random.bytes(len(place) * size_of_payload)
+            data = np.frombuffer(payload, np.uint8).reshape(len(place), size_of_payload)
             segment = Segment(seq[place], SERVER_SEQ + 1, ACK | PSH)
             rows.append((place, frames(some.only(place).asked(), kind, each, segment, data)))
     return rows

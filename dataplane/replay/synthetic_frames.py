@@ -88,7 +88,8 @@ def _put(made: Array, at: int, dtype: str, values: Array | int) -> None:
 def _sum(some: Array) -> Array:
     """Of the 16-bit words of each row."""
     even = np.ascontiguousarray(np.pad(some, ((0, 0), (0, some.shape[1] % 2))))
-    return even.view(">u2").sum(1, dtype=np.uint64)
+    total: Array = even.view(">u2").sum(1, dtype=np.uint64)
+    return total
 
 
 def _checksum(total: Array) -> Array:
