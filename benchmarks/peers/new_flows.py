@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.peers import frames
+from benchmarks.peers import files
 from benchmarks.peers.linux import deaf_pods, flows_that_fit, send, to_build
 from benchmarks.traffic import Array
 from dataplane.node.state import NodeState
+from dataplane.replay.synthetic_frames import capture
 from tests.kernel.namespaces import build
 
 TUNNEL_PORTS = 60_999 - 32_768 + 1  # a node holds so many connections of the tunnel besides
@@ -27,8 +28,8 @@ class LinuxNewFlows:
         if len(made) + TUNNEL_PORTS > flows_that_fit():
             raise RuntimeError(f"{len(made)} flows, but nf_conntrack_max is {flows_that_fit()}")
         self.flows = len(made)
-        whole = frames.capture([(np.arange(len(made)), made)])
-        self.capture = frames.write(folder / f"new-{len(made)}.pcap", whole)
+        whole = capture([(np.arange(len(made)), made)])
+        self.capture = files.write(folder / f"new-{len(made)}.pcap", whole)
         self.lab = build({name: to_build(state) for name, state in nodes.items()})
         try:
             self.client, self.server = deaf_pods(self.lab, ends)
