@@ -53,7 +53,7 @@ from _fastpath.state cimport (
     set_element_t,
 )
 from _fastpath.trace cimport (
-    OUTPUT_RESERVE, TAPS_RESERVE, event_t, tap_t, trace_has_room, trace_intern,
+    OUTPUT_RESERVE, STEPS_MAX, TAPS_RESERVE, event_t, tap_t, trace_has_room, trace_intern,
     trace_rehash,
 )
 
@@ -135,6 +135,7 @@ cdef class Engine:
         memset(&self.trace, 0, sizeof(trace_t))
         memset(&self.walk, 0, sizeof(walk_t))
         self.image.seed = seed
+        self.trace.steps_kept = STEPS_MAX
         self.point_rules(image_arrays)
         self.point_network(image_arrays)
         self.point_state(state_arrays)
@@ -364,6 +365,11 @@ cdef class Engine:
     def paths(self):
         """How many distinct paths are stored."""
         return self.trace.paths
+
+    def keep_paths(self, bint kept):
+        """Whether packets' decisions are kept, as they are from the beginning.  Without them no way
+        is recorded either: rules are counted by path on it.  To measure what keeping them costs."""
+        self.trace.steps_kept = STEPS_MAX if kept else 0
 
     @property
     def lost(self):

@@ -418,7 +418,8 @@ cdef void way_record(ways_t* ways, recorded_way_t* way, const walk_t* walk, cons
     cdef uint32_t edit_start = way.edit_start
     cdef uint8_t edit_room = way.edit_room
     way.family = 0
-    if not before.can_record or not walk.is_of_flow or walk.pending_count:
+    if (not before.can_record or not walk.is_of_flow or walk.pending_count
+            or not walk.trace.steps_kept):
         return
     if before.ip_length > walk.ip_length_most:      # it may be its length that has decided
         return

@@ -113,6 +113,7 @@ cdef struct trace_t:
     # where the current packet's steps are written; `count` may pass STEPS_MAX, nothing is kept then
     uint32_t* steps
     uint32_t count
+    uint32_t steps_kept                 # STEPS_MAX; 0: none, and packets have no path
     uint32_t packet
     # interned paths
     uint32_t* path_steps        # steps of all paths, end to end
@@ -142,7 +143,7 @@ cdef struct trace_t:
     const uint32_t* base                # (STEP_KINDS,) from the image
 
 cdef inline void trace_step(trace_t* trace, uint32_t kind, uint32_t index) noexcept nogil:
-    if trace.count < STEPS_MAX:
+    if trace.count < trace.steps_kept:
         trace.steps[trace.count] = trace.base[kind] + index
     trace.count += 1
 

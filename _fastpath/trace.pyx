@@ -37,7 +37,9 @@ cdef uint64_t hash_steps(const uint32_t* steps, uint32_t count) noexcept nogil:
 
 
 cdef uint32_t trace_intern(trace_t* trace) noexcept nogil:
-    cdef uint32_t count = min(trace.count, <uint32_t>STEPS_MAX)
+    cdef uint32_t count = min(trace.count, trace.steps_kept)
+    if not trace.steps_kept:
+        return 0xFFFFFFFFu
     cdef uint64_t h = hash_steps(trace.steps, count)
     cdef uint32_t slot = <uint32_t>h & trace.slot_mask
     cdef uint32_t path

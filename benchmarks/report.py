@@ -136,6 +136,8 @@ COLUMNS = {
     "ratio_floor": "{:.2f}",
     "linux_ns": "{:,.0f}",
     "ratio_linux": "{:.1f}",
+    "untraced_ns": "{:,.1f}",
+    "ratio": "{:.3f}",
     "growth": "{:.2f}",
     "rss_bytes": "{:,}",
     "instructions": "{:,.0f}",

@@ -159,3 +159,18 @@ def test_steps_are_those_of_the_packet_alone():
     assert len(long.steps) > 3
     assert [step.kind for step in short.steps] == [StepKind.STEP_DEVICE_IN]
     assert short.events == ()
+
+
+def test_paths_that_are_not_kept_change_nothing_else():
+    recorders = [Recorder(branching()) for _ in range(2)]
+    recorders[1].engine.keep_paths(False)
+    for port in (1, 2, 1, 99):
+        kept, without = (recorder.run(syn(port)) for recorder in recorders)
+        assert without["path"] == 0xFFFFFFFF
+        without["path"] = kept["path"]
+        assert kept == without
+    assert recorders[1].engine.paths == 0
+    counted = [recorder.state.arrays["counters"].tolist() for recorder in recorders]
+    assert counted[0] == counted[1]
+    recorders[1].engine.keep_paths(True)
+    assert recorders[1].run(syn(3))["path"] == 0

@@ -11,11 +11,12 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.peers import linux, lists, steps, traffic, way
+from benchmarks.peers import linux, lists, steps, tracing, traffic, way
 from benchmarks.report import Measurement
 from benchmarks.side_by_side import RUNS, pinned
 
-PARTS = ("way", "floor", "read", "rules")
+PARTS = ("way", "floor", "read", "rules", "tracing")
+TRACED_FLOWS = 100_000  # each run opens them anew
 MEMORY = Path("/dev/shm")  # files of captures are read from memory, as from the page cache
 
 
@@ -40,6 +41,13 @@ def part(name: str, asked: argparse.Namespace, folder: Path) -> list[Measurement
         return lists.linear_scans(asked.runs, folder)
     if name == "read":
         return [row for mix in asked.sizes for row in steps.reading(mix, asked.runs, folder)]
+    if name == "tracing":
+        return [
+            row
+            for flows in asked.flows
+            for mix in asked.sizes
+            for row in tracing.compare(min(flows, TRACED_FLOWS), mix, asked.runs, folder)
+        ]
     if name == "floor":
         return [
             row

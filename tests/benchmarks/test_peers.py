@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.peers import files, floor, instructions, parsers, steps, traffic, way
+from benchmarks.peers import files, floor, instructions, parsers, steps, tracing, traffic, way
 from benchmarks.peers.cluster import CLIENT
 from benchmarks.peers.ours import Ours
 from dataplane.node.state import NodeState
@@ -51,6 +51,15 @@ def test_the_measured_packets_open_nothing(mix: str, tmp_path: Path) -> None:
         assert len(found) == 64
         assert not any(entry.unreplied for entry in found)
         assert {entry.state for entry in found} == {"", "ESTABLISHED"}
+
+
+def test_tracing_is_compared_over_the_same_packets(tmp_path: Path) -> None:
+    found = tracing.compare(16, "64 B", 1, tmp_path)
+    assert [row.bench for row in found] == [
+        "tracing, 64 B: first packets",
+        "tracing, 64 B: open flows",
+    ]
+    assert all(row.more["ratio"] > 0 and row.checksum for row in found)
 
 
 @pytest.mark.parametrize("name", parsers.installed())
