@@ -7,7 +7,7 @@ Immutable: it can be saved, compared, mapped by many workers and printed in a de
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,9 +74,21 @@ class Image:
 
     def step(self, number: int) -> Step:
         """The decision that a step number stands for."""
-        base = self.arrays["base"]
-        kind = bisect_right(base[: StepKind.STEP_KINDS].tolist(), number) - 1
-        return _step(self.names, kind, number - int(base[kind]))
+        found = self._steps_known.get(number)
+        if found is None:
+            kind = bisect_right(self._bases, number) - 1
+            found = _step(self.names, kind, number - self._bases[kind])
+            self._steps_known[number] = found
+        return found
+
+    @cached_property
+    def _steps_known(self) -> dict[int, Step]:
+        """Paths share most of their steps."""
+        return {}
+
+    @cached_property
+    def _bases(self) -> list[int]:
+        return [int(base) for base in self.arrays["base"][: StepKind.STEP_KINDS]]
 
     def place(self, place: int) -> tuple[str, str | None]:
         """(node, device) of a record's place; the device is None for the node itself."""

@@ -118,7 +118,8 @@ class Result:
         path = int(row["path"])
         return record_of(
             self.image, row, self.path(path) if path != NO_PATH else (),
-            tuple(self._events(index)), tuple(self._taps(index)),
+            tuple(self._events(index)) if len(self.event_rows) else (),
+            tuple(self._taps(index)) if len(self.output.rows) else (),
         )  # fmt: skip
 
     def trace(self, index: int) -> Trace:

@@ -130,6 +130,7 @@ class JsonLines:
         self._describer = describer
         self._encode = encoded
         self._paths: dict[int, msgspec.Raw] = {}
+        self._told: dict[Step, StepObject] = {}
 
     def line(self, record: Record, caption: Caption, path: int | None = None) -> bytes:
         """One line, with its end.  `path` is the number that all records of this path have."""
@@ -190,6 +191,16 @@ class JsonLines:
         return [self._step(steps, index) for index in range(len(steps))]
 
     def _step(self, steps: Sequence[Step], index: int) -> StepObject:
+        """Paths share most of their steps.  Only a translation's word hangs on those before it."""
+        step = steps[index]
+        known = self._told.get(step)
+        if known is None:
+            known = self._object(steps, index)
+            if step.kind != StepKind.STEP_NAT and len(self._told) < PATHS_KEPT:
+                self._told[step] = known
+        return known
+
+    def _object(self, steps: Sequence[Step], index: int) -> StepObject:
         step = steps[index]
         kind = vocabulary.KINDS[StepKind(step.kind)]
         if step.is_rule:
