@@ -1,6 +1,7 @@
 # TCP in conntrack: nf_conntrack_proto_tcp.c.
 from libc.stdint cimport uint32_t, uint64_t
 
+from _fastpath.conntrack_window cimport segment_t
 from _fastpath.image cimport node_t
 from _fastpath.packet cimport packet_t
 from _fastpath.state cimport connection_t
@@ -34,10 +35,12 @@ cdef bint tcp_new(const node_t* node, const packet_t* packet,
 # nf_conntrack_tcp_set_closing: the node has answered with a reset.
 cdef void tcp_set_closing(const node_t* node, connection_t* connection,
                           uint64_t now_ns) noexcept nogil
-# Whether a segment with ACK is within the windows of an assured connection in its middle: then
-# tcp_packet accepts it, and nothing changes but windows and timeout.
-cdef bint tcp_goes_on(const connection_t* connection, const packet_t* packet,
+# Whether a segment with ACK, and PSH or not, is within the windows of an assured connection in its
+# middle: then tcp_packet accepts it, and does nothing but what tcp_go_on does.
+cdef bint tcp_goes_on(const connection_t* connection, const segment_t* segment,
                       uint32_t direction) noexcept nogil
+cdef void tcp_go_on(const node_t* node, connection_t* connection, const segment_t* segment,
+                    uint32_t direction, uint64_t now_ns) noexcept nogil
 # nf_conntrack_tcp_packet: one segment of a connection.  A Tracked.
 cdef int tcp_packet(const node_t* node, connection_t* connection, const packet_t* packet,
                     uint32_t direction, uint64_t now_ns) noexcept nogil

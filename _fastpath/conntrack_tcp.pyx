@@ -24,11 +24,13 @@ from _fastpath.conntrack_window cimport (
     INDEX_SYNACK,
     WINDOW_ACCEPT,
     WINDOW_INVALID,
+    segment_read,
     segment_t,
     seq_after,
     tcp_in_window,
     tcp_is_in_window,
     tcp_options,
+    tcp_window_moves,
 )
 from _fastpath.image cimport node_t
 from _fastpath.packet cimport (
@@ -37,8 +39,6 @@ from _fastpath.packet cimport (
     TCP_FIN,
     TCP_RST,
     TCP_SYN,
-    load16,
-    load32,
     packet_t,
 )
 from _fastpath.state cimport (
@@ -91,18 +91,6 @@ cdef uint8_t[2][6][10] TCP_TABLE = [
     ],
 ]
 
-cdef inline uint32_t tcp_index(uint8_t flags) noexcept nogil:
-    """get_conntrack_index: in this order, RST first."""
-    if flags & TCP_RST:
-        return INDEX_RST
-    if flags & TCP_SYN:
-        return INDEX_SYNACK if flags & TCP_ACK else INDEX_SYN
-    if flags & TCP_FIN:
-        return INDEX_FIN
-    if flags & TCP_ACK:
-        return INDEX_ACK
-    return INDEX_NONE
-
 
 cdef bint tcp_flags_are_valid(uint8_t flags) noexcept nogil:
     """tcp_valid_flags, PSH, ECE and CWR left out: the combinations that a stack sends."""
@@ -120,28 +108,19 @@ cdef bint tcp_header_is_valid(const packet_t* packet) noexcept nogil:
     return tcp_flags_are_valid(packet.tcp_flags)
 
 
-cdef void segment_of(const packet_t* packet, segment_t* segment) noexcept nogil:
-    cdef const uint8_t* header = packet.frame + packet.l4
-    cdef uint32_t payload = (packet.ip_length + ETHER_SIZE - packet.l4
-                             - (header[12] >> 4) * 4)
-    segment.flags = packet.tcp_flags
-    segment.index = <uint8_t>tcp_index(packet.tcp_flags)
-    segment.seq = load32(header + 4)
-    segment.ack = load32(header + 8)
-    segment.window = load16(header + 14)
-    # segment_seq_plus_len: SYN and FIN take a sequence number each.
-    segment.end = (segment.seq + payload + ((packet.tcp_flags & TCP_SYN) != 0)
-                   + ((packet.tcp_flags & TCP_FIN) != 0))
+cdef inline void segment_of(const packet_t* packet, segment_t* segment) noexcept nogil:
+    segment_read(packet.frame, packet.l4, packet.size, packet.ip_length + ETHER_SIZE, segment)
 
 
 cdef bint tcp_new(const node_t* node, const packet_t* packet,
                   connection_t* connection) noexcept nogil:
     cdef tcp_t* tcp = &connection.tcp
-    cdef uint8_t state = TCP_TABLE[0][tcp_index(packet.tcp_flags)][<int>TCP_NONE]
     cdef segment_t segment
+    cdef uint8_t state
+    segment_of(packet, &segment)
+    state = TCP_TABLE[0][segment.index][<int>TCP_NONE]
     if state >= TCP_MAX or (state != TCP_SYN_SENT and not node.tcp_loose):
         return False
-    segment_of(packet, &segment)
     memset(tcp, 0, sizeof(tcp_t))
     tcp.seen[0].end = tcp.seen[0].maxend = segment.end
     tcp.seen[0].maxwin = max(segment.window, 1u)
@@ -276,13 +255,19 @@ cdef void handle_invalid(const node_t* node, connection_t* connection, uint8_t i
 # ------------------------------------------------------------------------------------ a segment
 
 
-cdef bint tcp_goes_on(const connection_t* connection, const packet_t* packet,
+cdef bint tcp_goes_on(const connection_t* connection, const segment_t* segment,
                       uint32_t direction) noexcept nogil:
-    cdef segment_t segment
-    if not is_established(connection) or not connection.status & IPS_SEEN_REPLY:
-        return False
-    segment_of(packet, &segment)
-    return tcp_is_in_window(&connection.tcp, packet, &segment, direction)
+    return (is_established(connection) and connection.status & IPS_SEEN_REPLY
+            and tcp_is_in_window(&connection.tcp, segment, direction))
+
+
+cdef void tcp_go_on(const node_t* node, connection_t* connection, const segment_t* segment,
+                    uint32_t direction, uint64_t now_ns) noexcept nogil:
+    cdef tcp_t* tcp = &connection.tcp
+    tcp_window_moves(tcp, segment, direction)
+    tcp.last_index = INDEX_ACK
+    tcp.last_dir = <uint8_t>direction
+    connection.expires_ns = now_ns + <uint64_t>timeout_of(node, tcp, INDEX_ACK) * SECOND_NS
 
 
 cdef int tcp_packet(const node_t* node, connection_t* connection, const packet_t* packet,

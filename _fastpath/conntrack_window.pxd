@@ -31,6 +31,7 @@ cpdef enum SegmentIndex:        # TCP_SYN_SET …: what a segment carries
 # The fields of a segment.
 cdef struct segment_t:
     uint32_t seq, ack, end      # end: the sequence number after it
+    uint32_t sack               # ack, or the highest that its first SACK option acknowledges
     uint32_t window
     uint8_t flags
     uint8_t index               # SegmentIndex
@@ -41,8 +42,14 @@ cdef inline bint seq_after(uint32_t a, uint32_t b) noexcept nogil:
 
 # tcp_options: window scale and SACK-permitted of a SYN.
 cdef void tcp_options(const packet_t* packet, tcp_end_t* end) noexcept nogil
-# Whether tcp_in_window will say WINDOW_ACCEPT of a segment with ACK, whatever the settings.
-cdef bint tcp_is_in_window(const tcp_t* tcp, const packet_t* packet, const segment_t* segment,
+# The fields of the segment whose header is at `at`; all of it is there.  size, length: bytes of
+# the frame that are present, and its end as the IP header says.
+cdef void segment_read(const uint8_t* frame, uint32_t at, uint32_t size, uint32_t length,
+                       segment_t* segment) noexcept nogil
+# Whether tcp_in_window will say WINDOW_ACCEPT of a segment with ACK, whatever the settings, and what
+# it then does.
+cdef bint tcp_is_in_window(const tcp_t* tcp, const segment_t* segment,
                            uint32_t direction) noexcept nogil
+cdef void tcp_window_moves(tcp_t* tcp, const segment_t* segment, uint32_t direction) noexcept nogil
 cdef int tcp_in_window(const node_t* node, tcp_t* tcp, const packet_t* packet,
                        const segment_t* segment, uint32_t direction) noexcept nogil

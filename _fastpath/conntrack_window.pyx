@@ -9,10 +9,10 @@ Packet Filtering in IP Filter" (2001).  A segment is in the window when
     IV   nor what was acknowledged too long ago          sack >= receiver's end - MAXACKWINDOW
 """
 
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from _fastpath.conntrack_tcp cimport TCP_SYN_RECV, TCP_SYN_SENT
-from _fastpath.packet cimport TCP_ACK, TCP_RST, TCP_SYN, load32
+from _fastpath.packet cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, load16, load32
 
 cdef enum:
     MAXACKWINCONST = 66000
@@ -54,11 +54,9 @@ cdef void tcp_options(const packet_t* packet, tcp_end_t* end) noexcept nogil:
         at += size
 
 
-cdef uint32_t tcp_sack(const packet_t* packet, uint32_t sack) noexcept nogil:
-    """The highest sequence number that the segment's first SACK option acknowledges."""
-    cdef const uint8_t* frame = packet.frame
-    cdef uint32_t at = packet.l4 + 20
-    cdef uint32_t stop = options_end(packet)
+cdef uint32_t tcp_sack(const uint8_t* frame, uint32_t at, uint32_t stop,
+                       uint32_t sack) noexcept nogil:
+    """The highest sequence number that the first SACK option acknowledges."""
     cdef uint32_t size, block
     if stop == at + 12 and load32(frame + at) == TIMESTAMP_ALIGNED:
         return sack
@@ -78,6 +76,35 @@ cdef uint32_t tcp_sack(const packet_t* packet, uint32_t sack) noexcept nogil:
             return sack
         at += size
     return sack
+
+
+cdef inline uint32_t segment_index(uint8_t flags) noexcept nogil:
+    """get_conntrack_index: in this order, RST first."""
+    if flags & TCP_RST:
+        return INDEX_RST
+    if flags & TCP_SYN:
+        return INDEX_SYNACK if flags & TCP_ACK else INDEX_SYN
+    if flags & TCP_FIN:
+        return INDEX_FIN
+    if flags & TCP_ACK:
+        return INDEX_ACK
+    return INDEX_NONE
+
+
+cdef void segment_read(const uint8_t* frame, uint32_t at, uint32_t size, uint32_t length,
+                       segment_t* segment) noexcept nogil:
+    cdef const uint8_t* header = frame + at
+    cdef uint32_t header_size = (header[12] >> 4) * 4
+    segment.flags = header[13]
+    segment.index = <uint8_t>segment_index(header[13])
+    segment.seq = load32(header + 4)
+    segment.ack = segment.sack = load32(header + 8)
+    segment.window = load16(header + 14)
+    # segment_seq_plus_len: SYN and FIN take a sequence number each.
+    segment.end = (segment.seq + length - at - header_size + ((header[13] & TCP_SYN) != 0)
+                   + ((header[13] & TCP_FIN) != 0))
+    if header_size > 20:
+        segment.sack = tcp_sack(frame, at + 20, min(at + header_size, size), segment.ack)
 
 
 cdef void begin_sender(tcp_end_t* sender, tcp_end_t* receiver, const packet_t* packet,
@@ -172,17 +199,28 @@ cdef void note_retransmission(tcp_t* tcp, const segment_t* segment, uint32_t seq
     tcp.retrans = 0
 
 
-cdef bint tcp_is_in_window(const tcp_t* tcp, const packet_t* packet, const segment_t* segment,
+cdef inline uint32_t sack_for(const segment_t* segment, const tcp_end_t* receiver) noexcept nogil:
+    return segment.sack if receiver.flags & FLAG_SACK_PERM else segment.ack
+
+
+cdef bint tcp_is_in_window(const tcp_t* tcp, const segment_t* segment,
                            uint32_t direction) noexcept nogil:
     cdef const tcp_end_t* sender = &tcp.seen[direction]
     cdef const tcp_end_t* receiver = &tcp.seen[1 - direction]
-    cdef uint32_t sack = segment.ack
-    if receiver.flags & FLAG_SACK_PERM:
-        sack = tcp_sack(packet, sack)
+    cdef uint32_t sack = sack_for(segment, receiver)
     return (sender.maxwin and not seq_after(segment.seq, sender.maxend)
             and not seq_after(sack, receiver.end)
             and (not receiver.maxwin or ends_in_window(sender, receiver, segment.end))
             and ack_is_recent(sender, receiver, sack))
+
+
+cdef void tcp_window_moves(tcp_t* tcp, const segment_t* segment, uint32_t direction) noexcept nogil:
+    cdef tcp_end_t* sender = &tcp.seen[direction]
+    cdef tcp_end_t* receiver = &tcp.seen[1 - direction]
+    cdef uint32_t sack = sack_for(segment, receiver), window = segment.window << sender.scale
+    update_sender(sender, segment, segment.end, segment.ack, window + (sack - segment.ack))
+    update_receiver(sender, receiver, segment.end, segment.ack, sack, window)
+    note_retransmission(tcp, segment, segment.seq, segment.end, segment.ack, direction)
 
 
 cdef int tcp_in_window(const node_t* node, tcp_t* tcp, const packet_t* packet,
@@ -191,9 +229,7 @@ cdef int tcp_in_window(const node_t* node, tcp_t* tcp, const packet_t* packet,
     cdef tcp_end_t* receiver = &tcp.seen[1 - direction]
     cdef uint32_t seq = segment.seq, ack = segment.ack, end = segment.end
     cdef uint32_t window = segment.window
-    cdef uint32_t sack = ack
-    if receiver.flags & FLAG_SACK_PERM:
-        sack = tcp_sack(packet, sack)
+    cdef uint32_t sack = sack_for(segment, receiver)
     if sender.maxwin == 0:
         if segment.flags & TCP_SYN:
             begin_sender(sender, receiver, packet, segment, direction)

@@ -17,8 +17,7 @@ cdef struct flow_t:
     int32_t entry           # where the initiator's frames enter: a device, or ~node
     int32_t host            # host row of the initiator; -1 = none
     int32_t place           # where they arrived: a device, or ~node
-    int32_t next            # in the hash chain; -1 = end
-    uint32_t packets
+    uint32_t packets        # besides those that took a recorded way
     uint8_t family
     uint8_t proto
     uint8_t verdict         # of the last initiator's packet

@@ -7,14 +7,15 @@ delivered to, rewritten as that endpoint would have sent them, so that both dire
 exercised and conntrack sees a whole conversation.
 """
 
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from _fastpath.address cimport addr_compare, addr_equal
 from _fastpath.fdb cimport fdb_static
 from _fastpath.capture cimport frame_t
-from _fastpath.choice cimport fold
 from _fastpath.conntrack_tuple cimport quoted_transport
+from _fastpath.edits cimport LINK_MAX, edit_t
 from _fastpath.engine cimport Engine, engine_has_room, record_begin, record_end, run_packet
+from _fastpath.established cimport decide, foresee, put, ways_settle
 from _fastpath.forwarding cimport address_kind
 from _fastpath.image cimport DEVICE_WIRE, ROUTE_LOCAL, device_t, host_t, image_t
 from _fastpath.packet cimport (
@@ -37,7 +38,6 @@ from _fastpath.packet cimport (
     load64,
     packet_load,
     packet_parse,
-    packet_peek,
     packet_set_dport,
     packet_set_dst,
     packet_set_sport,
@@ -45,7 +45,17 @@ from _fastpath.packet cimport (
     packet_set_ttl,
     packet_t,
     proto_has_ports,
+    store32,
     store48,
+)
+from _fastpath.peek cimport (
+    BATCH,
+    address_digest,
+    addresses_turned,
+    job_t,
+    key_hash,
+    look,
+    ports_turned,
 )
 from _fastpath.reason cimport (
     ANSWERED_BY_NODE,
@@ -60,19 +70,28 @@ from _fastpath.reason cimport (
     UNANSWERED,
     UNKNOWN,
 )
+from _fastpath.prefetch cimport prefetch
 from _fastpath.recorded_way cimport (
+    EDITS_MAX,
     before_t,
-    edit_t,
+    flow_way_t,
     recorded_way_t,
     way_begin,
     way_record,
-    way_take,
-    ways_settle,
+    ways_rehash,
     ways_t,
 )
 from _fastpath.state cimport walk_t
-from _fastpath.trace cimport GENERATED_COPY, record_t
+from _fastpath.trace cimport GENERATED_COPY, record_t, trace_t
 
+
+cdef packets_at():
+    cdef flow_way_t way
+    return <char*>&way.packets - <char*>&way
+
+
+FLOW_WAY_SIZE = sizeof(flow_way_t)
+FLOW_WAY_PACKETS = packets_at() // 4     # which word of a row it is
 WAY_SIZE = sizeof(recorded_way_t)
 EDIT_SIZE = sizeof(edit_t)
 
@@ -166,11 +185,32 @@ cdef bint quoted_ends(packet_t* packet, ends_t* ends) noexcept nogil:
     return True
 
 
-cdef uint64_t ends_hash(const ends_t* ends) noexcept nogil:
-    """The same for both directions."""
-    cdef uint64_t one = fold(fold(ends.src.hi, ends.src.lo), ends.sport)
-    cdef uint64_t other = fold(fold(ends.dst.hi, ends.dst.lo), ends.dport)
-    return fold(one + other, (<uint64_t>ends.proto << 8) | ends.family)
+cdef inline uint32_t as_in_frames(uint32_t number) noexcept nogil:
+    """Of which the bytes in memory, read in network order, are `number`."""
+    cdef uint8_t[4] bytes
+    store32(&bytes[0], number)
+    memcpy(&number, &bytes[0], 4)
+    return number
+
+
+cdef inline uint64_t address_key(uint8_t family, addr_t address) noexcept nogil:
+    if family == 4:
+        return as_in_frames(<uint32_t>address.lo)
+    return address_digest(address.hi, address.lo)
+
+
+cdef void key_of(const ends_t* ends, flow_way_t* key) noexcept nogil:
+    """By what peek.pyx knows the packets from `src` to `dst`."""
+    key.family, key.proto = ends.family, ends.proto
+    key.addresses = (address_key(ends.family, ends.src)
+                     | address_key(ends.family, ends.dst) << 32)
+    key.ports = as_in_frames(<uint32_t>ends.sport << 16 | ends.dport)
+
+
+cdef inline bint is_way_of(const flow_way_t* way, uint64_t addresses, uint32_t ports,
+                           uint8_t family, uint8_t proto) noexcept nogil:
+    return ((way.addresses == addresses) & (way.ports == ports) & (way.family == family)
+            & (way.proto == proto))
 
 
 # -------------------------------------------------------------------------------- entries
@@ -415,6 +455,7 @@ cdef class Injector:
     """The flows of a capture, and the frames through an Engine.
 
     flows    (capacity,) FLOW
+    ways     (capacity * 2 * FLOW_WAY_SIZE,), zero: the two directions of each
     buckets  (power of two,) int32, all -1
     clients  (n,) ADDR: those who are initiators whatever is seen first
     raw      entry of every frame (a device, or ~node), or None
@@ -428,20 +469,22 @@ cdef class Injector:
     cdef readonly uint32_t flow_count
     cdef ways_t ways
     cdef before_t before
-    cdef packet_t plain             # one that lies in the capture: see packet_peek
+    cdef job_t[64] jobs             # BATCH
+    cdef edit_t[16] draft           # EDITS_MAX
     cdef readonly uint64_t taken    # packets that took a recorded way
     cdef uint32_t flags
     cdef int32_t entry
     cdef head_t[HEADS] heads
     cdef uint32_t head_count        # how many there ever were
-    cdef object kept, kept_ways
+    cdef object kept, kept_ways, kept_clients
 
     def __init__(self, Engine engine not None, flow_t[::1] flows not None,
-                 int32_t[::1] buckets not None, const addr_t[::1] clients not None,
-                 raw=None, bint one_way=False):
+                 uint8_t[::1] ways not None, int32_t[::1] buckets not None,
+                 const addr_t[::1] clients not None, raw=None, bint one_way=False):
         memset(&self.ways, 0, sizeof(ways_t))
-        memset(&self.plain, 0, sizeof(packet_t))
-        self.plain.is_first = self.plain.has_ports = 1
+        memset(self.jobs, 0, sizeof(self.jobs))
+        memset(&self.before, 0, sizeof(before_t))
+        self.ways.draft = self.draft
         self.engine = engine
         self.flow_count = self.head_count = 0
         self.flags = INJECT_ONE_WAY if one_way else 0
@@ -451,67 +494,88 @@ cdef class Injector:
         if raw is not None:
             self.flags |= INJECT_RAW
             self.entry = raw
-        self.point_flows(flows, buckets)
-        self.kept = (flows, buckets, clients)
+        self.point_flows(flows, ways, buckets)
+        self.kept_clients = clients
 
-    def point_flows(self, flow_t[::1] flows not None, int32_t[::1] buckets not None):
+    def point_flows(self, flow_t[::1] flows not None, uint8_t[::1] ways not None,
+                    int32_t[::1] buckets not None):
         """Take the addresses of longer arrays.  `buckets` must be all -1: it is filled anew."""
         cdef uint32_t i
+        if ways.shape[0] < flows.shape[0] * 2 * <Py_ssize_t>sizeof(flow_way_t):
+            raise ValueError(f"ways of {ways.shape[0]} bytes for {flows.shape[0]} flows")
         self.flows = &flows[0]
+        self.ways.flows = <flow_way_t*>&ways[0]
         self.buckets = &buckets[0]
         self.flow_max = <uint32_t>flows.shape[0]
         self.bucket_mask = <uint32_t>buckets.shape[0] - 1
-        self.kept = (flows, buckets)
+        self.kept = (flows, ways, buckets)
         for i in range(self.flow_count):
             self.link(i)
 
     @property
-    def edits(self):
-        """How many output frames are kept of recorded ways."""
-        return self.ways.edit_count
+    def recorded(self):
+        """(ways, output frames of ways) that are kept."""
+        return self.ways.way_count, self.ways.edit_count
 
-    def point_ways(self, uint8_t[::1] ways not None, uint8_t[::1] edits not None):
-        """Where the ways of flows are recorded; nothing is before.
+    def point_ways(self, uint8_t[::1] ways not None, uint32_t[::1] slots not None,
+                   uint8_t[::1] edits not None):
+        """Where ways are recorded; nothing is before.  Beyond what there is room for none is.
 
-        ways   (flows * 2 * WAY_SIZE,), zero
-        edits  (output frames * EDIT_SIZE,): of all ways together; beyond them none is recorded
+        ways   (n * WAY_SIZE,), those of before and zeros
+        slots  (power of two, more than n,), zero: filled anew
+        edits  (output frames * EDIT_SIZE,): of all ways together
         """
-        if ways.shape[0] < <Py_ssize_t>self.flow_max * 2 * <Py_ssize_t>sizeof(recorded_way_t):
-            raise ValueError(f"ways of {ways.shape[0]} bytes for {self.flow_max} flows")
         self.ways.ways = <recorded_way_t*>&ways[0]
+        self.ways.way_max = <uint32_t>(ways.shape[0] // <Py_ssize_t>sizeof(recorded_way_t))
+        if <uint32_t>slots.shape[0] <= self.ways.way_max:
+            raise ValueError(f"{slots.shape[0]} slots for {self.ways.way_max} ways")
+        self.ways.slots = &slots[0]
+        self.ways.slot_mask = <uint32_t>slots.shape[0] - 1
         self.ways.edits = <edit_t*>&edits[0]
         self.ways.edit_max = <uint32_t>(edits.shape[0] // <Py_ssize_t>sizeof(edit_t))
+        ways_rehash(&self.ways)
         # What is told of values, or chosen from outside, is told and chosen packet by packet.
         self.ways.is_on = (self.engine.trace.event_max == 0
                            and self.engine.state.choice_count == 0
                            and not self.flags & INJECT_RAW)
-        self.kept_ways = (ways, edits)
+        self.kept_ways = (ways, slots, edits)
 
-    cdef void link(self, uint32_t index) noexcept nogil:
-        cdef flow_t* flow = &self.flows[index]
+    cdef void name(self, uint32_t index) noexcept nogil:
+        """The keys of a flow's directions."""
+        cdef const flow_t* flow = &self.flows[index]
+        cdef flow_way_t* way = &self.ways.flows[2 * index]
         cdef ends_t ends = ends_t(flow.initiator, flow.responder, flow.initiator_port,
                                   flow.responder_port, flow.family, flow.proto)
-        cdef uint32_t bucket = <uint32_t>ends_hash(&ends) & self.bucket_mask
-        flow.next = self.buckets[bucket]
+        key_of(&ends, way)
+        way[1].family, way[1].proto = way.family, way.proto
+        way[1].addresses = addresses_turned(way.addresses)
+        way[1].ports = ports_turned(way.ports)
+
+    cdef void link(self, uint32_t index) noexcept nogil:
+        cdef flow_way_t* way = &self.ways.flows[2 * index]
+        cdef uint32_t bucket = key_hash(
+            way.addresses, way.ports, way.proto) & self.bucket_mask
+        way.next = self.buckets[bucket]
         self.buckets[bucket] = <int32_t>index
 
     cdef flow_t* find(self, const ends_t* ends, bint* reply) noexcept nogil:
-        cdef int32_t here = self.buckets[<uint32_t>ends_hash(ends) & self.bucket_mask]
+        cdef flow_way_t key
         cdef flow_t* flow
+        cdef int32_t here
+        cdef uint32_t direction
+        key_of(ends, &key)
+        here = self.buckets[
+            key_hash(key.addresses, key.ports, key.proto) & self.bucket_mask]
         while here >= 0:
             flow = &self.flows[here]
-            if flow.family == ends.family and flow.proto == ends.proto:
-                reply[0] = False
-                if (flow.initiator_port == ends.sport and flow.responder_port == ends.dport
-                        and addr_equal(flow.initiator, ends.src)
-                        and addr_equal(flow.responder, ends.dst)):
+            for direction in range(2):
+                if is_way_of(&self.ways.flows[2 * here + direction], key.addresses, key.ports,
+                             key.family, key.proto) and (
+                        addr_equal(flow.responder if direction else flow.initiator, ends.src)
+                        and addr_equal(flow.initiator if direction else flow.responder, ends.dst)):
+                    reply[0] = direction != 0
                     return flow
-                reply[0] = True
-                if (flow.initiator_port == ends.dport and flow.responder_port == ends.sport
-                        and addr_equal(flow.initiator, ends.dst)
-                        and addr_equal(flow.responder, ends.src)):
-                    return flow
-            here = flow.next
+            here = self.ways.flows[2 * here].next
         return NULL
 
     cdef void remember(self, const packet_t* packet, const ends_t* ends, const flow_t* flow,
@@ -567,6 +631,8 @@ cdef class Injector:
         flow.place = NOWHERE
         reply[0] = not self.begins(packet, ends)
         self.orient(flow, packet, ends, reply[0])
+        memset(self.way_of(flow, False), 0, 2 * sizeof(flow_way_t))
+        self.name(self.flow_count)
         self.link(self.flow_count)
         self.flow_count += 1
         return flow
@@ -600,33 +666,6 @@ cdef class Injector:
         run_packet(&self.engine.walk, record.time_ns, entry, number)
         record_end(record, &self.engine.walk)
 
-    cdef bint inject_established(self, const frame_t* frame, const uint8_t* data,
-                                 record_t* record, uint32_t number) noexcept nogil:
-        """By the recorded way of its flow, if there is one that still holds."""
-        cdef packet_t* packet = &self.plain
-        cdef recorded_way_t* way
-        cdef flow_t* flow
-        cdef ends_t ends
-        cdef bint reply = False
-        if not packet_peek(packet, data + frame.offset, frame.captured, frame.length):
-            return False
-        ends = ends_t(packet.src, packet.dst, packet.sport, packet.dport, packet.family,
-                      packet.proto)
-        flow = self.find(&ends, &reply)
-        if flow == NULL:
-            return False
-        way = &self.ways.ways[(flow - self.flows) * 2 + reply]
-        if way.family == 0:
-            return False
-        record.time_ns, record.packet = frame.time_ns, number
-        record.flow = <uint32_t>(flow - self.flows)
-        self.engine.walk.now_ns = frame.time_ns
-        if not way_take(&self.ways, way, &self.engine.walk, packet, record):
-            return False
-        flow.packets += 1
-        self.taken += 1
-        return True
-
     cdef void begin_recording(self, bint reply) noexcept nogil:
         if self.ways.is_on:
             way_begin(&self.engine.walk, &self.engine.packet, reply, &self.before)
@@ -636,12 +675,11 @@ cdef class Injector:
             way_record(&self.ways, self.way_of(flow, record.reply), &self.engine.walk,
                        &self.before, record)
 
-    cdef recorded_way_t* way_of(self, const flow_t* flow, bint reply) noexcept nogil:
-        return &self.ways.ways[(flow - self.flows) * 2 + reply]
+    cdef flow_way_t* way_of(self, const flow_t* flow, bint reply) noexcept nogil:
+        return &self.ways.flows[(flow - self.flows) * 2 + reply]
 
     cdef void forget_ways(self, const flow_t* flow) noexcept nogil:
-        if self.ways.is_on:
-            self.way_of(flow, False).family = self.way_of(flow, True).family = 0
+        self.way_of(flow, False).way = self.way_of(flow, True).way = 0
 
     cdef void inject_arp(self, record_t* record, uint32_t number) noexcept nogil:
         """What hosts and the outside ask and say.  Nodes speak for themselves."""
@@ -716,7 +754,7 @@ cdef class Injector:
         if not packet.is_first and flow.place != NOWHERE:
             return                              # it has no ports to answer to
         if self.ways.is_on and not ends_as_before(flow, walk):
-            self.way_of(flow, True).family = 0  # replies come from elsewhere now
+            self.way_of(flow, True).way = 0     # replies come from elsewhere now
         flow.place = walk.place
         flow.end_src = packet.src
         flow.end_dst = packet.dst
@@ -758,6 +796,7 @@ cdef class Injector:
             reply = False
             self.forget_ways(flow)
             self.orient(flow, packet, &ends, False)
+            self.name(<uint32_t>(flow - self.flows))
             flow.place = NOWHERE
             flow.verdict = flow.is_answered = 0
             flow.end_src = flow.end_dst = addr_t(0, 0)
@@ -775,8 +814,6 @@ cdef class Injector:
                      uint32_t number) noexcept nogil:
         cdef packet_t* packet = &self.engine.packet
         cdef int reason
-        if self.ways.is_on and self.inject_established(frame, data, record, number):
-            return
         packet_load(packet, data + frame.offset, frame.captured, frame.length)
         reason = packet_parse(packet)
         record_begin(record, packet, number)
@@ -793,6 +830,96 @@ cdef class Injector:
         else:
             self.skip(record, SKIPPED, NOT_IP)
 
+    # --------------------------------------------------------------------------------- batches
+
+    cdef void look_at(self, const frame_t* frames, const uint8_t* data,
+                      uint32_t count) noexcept nogil:
+        """What flows the frames of a batch belong to, as far as it can be seen at once.
+
+        Everything is asked of memory for all frames before the first answer is read: with a
+        million flows, it is in no cache."""
+        cdef job_t* job
+        cdef uint32_t i
+        for i in range(count):
+            job = &self.jobs[i]
+            look(job, data + frames[i].offset, frames[i].captured, frames[i].length)
+            job.time_ns, job.is_taken = frames[i].time_ns, 0
+            prefetch(&self.buckets[job.hash & self.bucket_mask])
+        for i in range(count):
+            job = &self.jobs[i]
+            job.flow = <uint32_t>self.buckets[job.hash & self.bucket_mask]
+            if <int32_t>job.flow >= 0:
+                prefetch(&self.ways.flows[2 * job.flow])
+                prefetch(&self.ways.flows[2 * job.flow + 1])
+        for i in range(count):
+            job = &self.jobs[i]
+            job.is_known = job.can_take and self.belongs(job)
+            if job.is_known:
+                foresee(&self.ways, &self.ways.flows[job.flow], &self.engine.walk)
+
+    cdef bint belongs(self, job_t* job) noexcept nogil:
+        """To a flow that is known: job.flow, with its direction."""
+        cdef int32_t here = self.buckets[job.hash & self.bucket_mask]
+        cdef const flow_way_t* way
+        cdef bint is_reply
+        while here >= 0:
+            way = &self.ways.flows[2 * here]
+            is_reply = not is_way_of(way, job.addresses, job.ports, job.family, job.proto)
+            if not is_reply or is_way_of(way + 1, job.addresses, job.ports, job.family, job.proto):
+                job.flow = 2 * <uint32_t>here + is_reply
+                return job.family == 4 or self.has_addresses(job)
+            here = way.next
+        return False
+
+    cdef bint has_addresses(self, const job_t* job) noexcept nogil:
+        """IPv6: its key is but a hash."""
+        cdef const flow_t* flow = &self.flows[job.flow >> 1]
+        cdef const uint8_t* ip = job.frame + ETHER_SIZE
+        cdef addr_t src = addr_t(load64(ip + 8), load64(ip + 16))
+        cdef addr_t dst = addr_t(load64(ip + 24), load64(ip + 32))
+        if job.flow & 1:
+            return addr_equal(flow.responder, src) and addr_equal(flow.initiator, dst)
+        return addr_equal(flow.initiator, src) and addr_equal(flow.responder, dst)
+
+    cdef inline bint take(self, job_t* job) noexcept nogil:
+        cdef flow_way_t* way
+        # A packet of the same batch may have opened its flow, or turned it round: see inject_ip.
+        if not job.is_known and not self.belongs(job):
+            return False
+        way = &self.ways.flows[job.flow]
+        return (is_way_of(way, job.addresses, job.ports, job.family, job.proto)
+                and self.has_room_to_take(job)
+                and decide(&self.ways, way, &self.engine.walk, job))
+
+    cdef inline bint has_room_to_take(self, const job_t* job) noexcept nogil:
+        cdef const trace_t* trace = &self.engine.trace
+        return (trace.tap_max == 0 or (
+            trace.tap_count + <uint32_t>EDITS_MAX <= trace.tap_max
+            and trace.output_size + EDITS_MAX * (job.size + <uint64_t>LINK_MAX)
+            <= trace.output_max))
+
+    cdef uint32_t carry(self, const frame_t* frames, const uint8_t* data, record_t* records,
+                        uint32_t number, uint32_t count) noexcept nogil:
+        """A batch of frames, in their order, until room runs out; how many were carried."""
+        cdef job_t* job
+        cdef uint32_t i, done = count
+        if self.ways.is_on:
+            self.look_at(frames, data, count)
+        for i in range(count):
+            job = &self.jobs[i]
+            job.is_taken = job.can_take and self.take(job)
+            if job.is_taken:
+                continue
+            if self.flow_count >= self.flow_max or not engine_has_room(self.engine):
+                done = i
+                break
+            self.inject(&frames[i], data, &records[i], number + i)
+        for i in range(done):
+            if self.jobs[i].is_taken:
+                put(&self.ways, &self.engine.trace, &self.jobs[i], number + i, &records[i])
+                self.taken += 1
+        return done
+
     def run(self, const frame_t[::1] frames not None, const uint8_t[::1] data not None,
             record_t[::1] records not None, uint32_t number):
         """Inject frames until they end or room runs out; how many were.  Releases the GIL.
@@ -802,21 +929,31 @@ cdef class Injector:
         number   of the first packet in the run
         raises   IndexError for a frame that does not lie in `data`, ValueError for too few records
         """
-        cdef Py_ssize_t i, count = frames.shape[0]
+        cdef uint32_t done = 0, part, count = <uint32_t>frames.shape[0], outside
         cdef uint64_t size = <uint64_t>data.shape[0]
-        if records.shape[0] < count:
+        if records.shape[0] < frames.shape[0]:
             raise ValueError(f"{count} frames but room for {records.shape[0]} records")
         if not count:
             return 0
         cdef const uint8_t* bytes = &data[0] if size else NULL
+        outside = first_outside(&frames[0], count, size)
+        if outside < count:
+            raise IndexError(f"frame {number + outside} does not lie in the data")
         with nogil:
-            for i in range(count):
-                if frames[i].offset > size or frames[i].captured > size - frames[i].offset:
-                    with gil:
-                        raise IndexError(f"frame {number + i} does not lie in the data")
-                if self.flow_count >= self.flow_max or not engine_has_room(self.engine):
-                    count = i
+            while done < count:
+                part = self.carry(&frames[done], bytes, &records[done], number + done,
+                                  min(count - done, <uint32_t>BATCH))
+                done += part
+                if part == 0:
                     break
-                self.inject(&frames[i], bytes, &records[i], number + <uint32_t>i)
             ways_settle(&self.engine.walk)
-        return count
+        return done
+
+
+cdef uint32_t first_outside(const frame_t* frames, uint32_t count, uint64_t size) noexcept nogil:
+    """The first frame that does not lie in so many bytes."""
+    cdef uint32_t i
+    for i in range(count):
+        if frames[i].offset > size or frames[i].captured > size - frames[i].offset:
+            return i
+    return count

@@ -155,13 +155,6 @@ cdef inline uint8_t initial_ttl(uint8_t ttl) noexcept nogil:
         return 64
     return 128 if ttl <= 128 else 255
 
-# Look at a frame where it lies, without a copy: nobody may write to it.  True for data of an
-# established connection: TCP with ACK, and PSH or not, or UDP; an IP header that is right, has no
-# options and is no fragment's; all headers there; nothing in the frame behind the packet.  Then
-# the parsed fields are set, and no others.
-cdef bint packet_peek(packet_t* packet, const uint8_t* data, uint32_t size,
-                      uint32_t length) noexcept nogil
-
 # skb_checksum_help: what the sender left to a device is done now.
 cdef void packet_finish_checksum(packet_t* packet) noexcept nogil
 

@@ -142,55 +142,6 @@ cdef uint8_t packet_checksum(packet_t* packet) noexcept nogil:
     return packet.checksum
 
 
-cdef bint packet_peek(packet_t* packet, const uint8_t* data, uint32_t size,
-                      uint32_t length) noexcept nogil:
-    cdef const uint8_t* ip = data + ETHER_SIZE
-    if size < ETHER_SIZE + 28:
-        return False
-    packet.ethertype = load16(data + 12)
-    if packet.ethertype == ETHER_IPV4:
-        if ip[0] != 0x45 or load16(ip + 6) & 0x3FFF or checksum_fold(
-                checksum_add(0, ip, 20)) != 0xFFFF:
-            return False
-        packet.family, packet.l4 = 4, ETHER_SIZE + 20
-        packet.ip_length = load16(ip + 2)
-        packet.tos, packet.ttl, packet.proto = ip[1], ip[8], ip[9]
-        packet.src, packet.dst = addr_t(0, load32(ip + 12)), addr_t(0, load32(ip + 16))
-    elif packet.ethertype == ETHER_IPV6 and size >= ETHER_SIZE + 48 and ip[0] >> 4 == 6:
-        packet.family, packet.l4 = 6, ETHER_SIZE + 40
-        packet.ip_length = 40 + load16(ip + 4)
-        packet.tos = <uint8_t>(((ip[0] & 15) << 4) | (ip[1] >> 4))
-        packet.ttl, packet.proto = ip[7], ip[6]
-        packet.src = addr_t(load64(ip + 8), load64(ip + 16))
-        packet.dst = addr_t(load64(ip + 24), load64(ip + 32))
-    else:
-        return False
-    if length != packet.ip_length + ETHER_SIZE:
-        return False
-    packet.frame, packet.size, packet.length = <uint8_t*>data, min(size, length), length
-    return peek_transport(packet)
-
-
-cdef bint peek_transport(packet_t* packet) noexcept nogil:
-    cdef const uint8_t* header = packet.frame + packet.l4
-    cdef uint32_t size
-    packet.thoff = packet.l4
-    packet.sport, packet.dport = load16(header), load16(header + 2)
-    packet.tcp_flags = 0
-    if packet.proto == PROTO_TCP:
-        if packet.size < packet.l4 + 20:
-            return False
-        size = (header[12] >> 4) * 4
-        packet.tcp_flags = header[13]
-        if header[13] & ~TCP_PSH != TCP_ACK or size < 20 or packet.size < packet.l4 + size:
-            return False
-    elif (packet.proto != PROTO_UDP or packet.size < packet.l4 + 8
-            or load16(header + 4) != transport_length(packet)):
-        return False
-    packet.checksum = first_look(packet)
-    return True
-
-
 cdef void packet_finish_checksum(packet_t* packet) noexcept nogil:
     cdef uint8_t* field
     if packet.checksum != CHECKSUM_PARTIAL or not is_whole(packet):
@@ -637,11 +588,10 @@ def edit(frame, src=None, dst=None, sport=None, dport=None, ttl=None, tos=None):
     return packet.frame[:packet.size]
 
 
-def parse(frame, uint32_t length=0, bint is_peek=False):
+def parse(frame, uint32_t length=0):
     """(reason, {field: value}) of one Ethernet frame, as kernels see it.
 
-    length   the frame's size on the wire when the capture cut it; 0 = not cut
-    is_peek  by packet_peek, where it lies; (None, {}) if that does not take it
+    length  the frame's size on the wire when the capture cut it; 0 = not cut
     """
     cdef uint8_t[::1] buffer = bytearray(BUFFER_SIZE)
     cdef const uint8_t[::1] data = frame if len(frame) else b"\0"
@@ -650,14 +600,8 @@ def parse(frame, uint32_t length=0, bint is_peek=False):
     memset(&packet, 0, sizeof(packet_t))
     packet.buffer = &buffer[0]
     length = max(length, <uint32_t>len(frame))
-    if is_peek:
-        packet.is_first = packet.has_ports = 1
-        reason = 0
-        if not packet_peek(&packet, &data[0], <uint32_t>len(frame), length):
-            return None, {}
-    else:
-        packet_load(&packet, &data[0], <uint32_t>len(frame), length)
-        reason = packet_parse(&packet)
+    packet_load(&packet, &data[0], <uint32_t>len(frame), length)
+    reason = packet_parse(&packet)
     return reason, {
         "family": packet.family, "proto": packet.proto, "ttl": packet.ttl, "tos": packet.tos,
         "src": (packet.src.hi, packet.src.lo), "dst": (packet.dst.hi, packet.dst.lo),

@@ -1,37 +1,34 @@
-# Established flows take the recorded way: what one packet of a flow met, the next ones meet too,
-# as long as nothing that it hung on has changed.  Conntrack's own duties are still done.
+# What became of a packet that nothing but its flow has decided on, kept so that the flow's next
+# packets may take the same way: see established.pxd.  Flows whose packets meet the same rules and
+# devices share a recording: what differs between them stands in the packets, or in flow_way_t.
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from _fastpath.address cimport addr_t
-from _fastpath.packet cimport packet_t
-from _fastpath.state cimport TOUCHES_MAX, touch_t, walk_t
+from _fastpath.edits cimport edit_t
+from _fastpath.packet cimport initial_ttl, packet_t
+from _fastpath.peek cimport job_t
+from _fastpath.state cimport TOUCHES_MAX, walk_t
 from _fastpath.trace cimport record_t
 
 cpdef enum:
     HEAD_MAX = 80           # bytes of a frame up to its ports, and its transport checksum
-    EDIT_HEAD = 108         # of an output frame up to its ports: in a tunnel, of IPv6
     EDITS_MAX = 16          # output frames of one way
 
-# One output frame of a way: its head as it was, and what the next packet's will differ by.
-cdef struct edit_t:
-    int32_t device
-    uint16_t step           # of tap_t
-    uint8_t outgoing
-    uint8_t tunnel          # bytes before the frame that came in: 0, or VXLAN_OVERHEAD
-    uint8_t ttl_less        # than the one it entered with
-    uint8_t padding
-    uint16_t ip_delta       # ones' complement: what the IP header's checksum gains by addresses
-    uint16_t l4_delta
-    uint8_t[108] head       # EDIT_HEAD
+# A connection on the way: see touch_t.  Which one it is, the flow knows.
+cdef struct met_t:
+    uint32_t status, mark
+    uint16_t node
+    uint8_t direction
+    uint8_t is_tunnel
 
 cdef struct recorded_way_t:
-    # when it holds, for packets of its flow and direction as they were captured
-    uint64_t ether_dst, ether_src
-    uint8_t family          # 0 = nothing is recorded
+    # when it holds, for packets as they were captured
+    uint64_t ether_addresses    # the first eight bytes of the frame; and the next four
+    uint32_t ether_rest
+    uint8_t family
     uint8_t tos
     uint8_t ttl_least       # a smaller one would end on the way
     uint8_t is_reply        # it enters with its sender's initial TTL
-    uint32_t epoch          # state_t.epoch
     uint32_t ip_length_most
     # what it led to
     int32_t entry
@@ -40,45 +37,64 @@ cdef struct recorded_way_t:
     uint16_t reason
     uint8_t verdict
     uint8_t end_family
-    addr_t end_src, end_dst
+    addr_t end_src, end_dst     # unless they are the captured ones:
+    uint8_t is_src_kept, is_dst_kept, is_sport_kept, is_dport_kept
     uint16_t end_sport, end_dport
     uint8_t end_ttl         # of a packet that ended in a tunnel
     uint8_t ttl_less        # of others: hops, from the TTL it entered with
     uint8_t is_in_tunnel
     uint8_t touch_count
-    uint8_t edit_count
-    uint8_t edit_room       # edits from edit_start on that are its own, whatever is recorded
     int32_t tunnel_node     # where it was encapsulated; -1 = nowhere
+    met_t[4] met            # TOUCHES_MAX
+    uint32_t edit_count
+    # not part of what is compared
     uint32_t edit_start
-    touch_t[4] touches      # TOUCHES_MAX
+    uint64_t hash
+
+# One direction of a flow: a cache line.  By what its packets are known; the way they take, and the
+# connections they meet there.
+cdef struct flow_way_t:
+    uint64_t addresses      # IPv4: as the frame has them; IPv6: a hash of them
+    uint32_t ports          # as the frame has them; ICMP: the identifier twice
+    uint8_t proto, family
+    uint16_t outer_sport    # as the frame has it
+    uint32_t way            # + 1; 0 = none is recorded
+    uint32_t epoch          # state_t.epoch at the recording
+    uint32_t packets        # that took it
+    int32_t next            # of the initiator's direction: in the hash chain, a flow; -1 = end
+    int32_t[4] connections  # TOUCHES_MAX
+    uint32_t[4] generations
 
 # What a recording is made from: the packet before its walk.
 cdef struct before_t:
-    recorded_way_t way      # whose way it will be
     uint8_t[80] head        # HEAD_MAX bytes of its frame
-    uint32_t ip_length
+    uint32_t epoch
     uint32_t tap_count
     uint64_t lost           # of trace_t
-    uint8_t can_record
-    uint8_t proto
-    uint8_t ttl             # with which it entered
+    job_t job               # as it was looked at, with those bytes
+    uint8_t is_reply
+    uint8_t ttl             # which it entered with
 
 # All ways of a run.
 cdef struct ways_t:
-    recorded_way_t* ways    # (flows, 2): by flow and direction
+    flow_way_t* flows       # (flows, 2): by flow and direction
+    recorded_way_t* ways
+    uint32_t* slots         # (slot_mask + 1,): way + 1; 0 = free
     edit_t* edits
+    edit_t* draft           # (EDITS_MAX,)
+    uint32_t way_count, way_max, slot_mask
     uint32_t edit_count, edit_max
     uint8_t is_on
+
+# A reply enters as its sender sent it: see turn_round in inject.pyx.
+cdef inline uint8_t entry_ttl(uint8_t ttl, bint is_reply) noexcept nogil:
+    return initial_ttl(ttl) if is_reply else ttl
 
 # Before the walk of a frame as it was captured; `is_reply`: it will be turned round (inject.pyx).
 cdef void way_begin(const walk_t* walk, const packet_t* captured, bint is_reply,
                     before_t* before) noexcept nogil
-# Keep the walk that has just ended, if it may be kept.
-cdef void way_record(ways_t* ways, recorded_way_t* way, const walk_t* walk, const before_t* before,
+# Keep the walk that has just ended as its flow's way, if it may be kept.
+cdef void way_record(ways_t* ways, flow_way_t* flow, const walk_t* walk, const before_t* before,
                      const record_t* record) noexcept nogil
-# Carry a packet of the way's flow, at which packet_peek has looked, by the recorded way.  False: it
-# must go the long way, and nothing has happened.
-cdef bint way_take(const ways_t* ways, const recorded_way_t* way, walk_t* walk, packet_t* packet,
-                   record_t* record) noexcept nogil
-# Put down what the rules of the ways taken have counted.
-cdef void ways_settle(walk_t* walk) noexcept nogil
+# The ways found anew in `slots`, which are free: after they have grown.
+cdef void ways_rehash(ways_t* ways) noexcept nogil

@@ -1,7 +1,7 @@
 """What a replay left behind: a record per packet, paths, output frames, the nodes' state."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -74,7 +74,7 @@ class Result:
     frames: Frames
     columns: Array  # (n,) RECORD: a row per packet, in the order of the frames
     state: State
-    flow_rows: Array  # (m,) FLOW
+    count_flows: Callable[[], Array] = field(repr=False)  # see flow_rows
     output: Output
     event_rows: Array = field(repr=False)  # (k,) EVENT, by packet
     cluster: Cluster | None = field(default=None, repr=False)  # names of what was crossed
@@ -84,6 +84,11 @@ class Result:
 
     def __len__(self) -> int:
         return len(self.columns)
+
+    @cached_property
+    def flow_rows(self) -> Array:
+        """(m,) FLOW, as they are when they are first asked for."""
+        return self.count_flows()
 
     @property
     def paths(self) -> list[tuple[Step, ...]]:

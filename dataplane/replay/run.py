@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _fastpath.engine import Engine
-from _fastpath.inject import EDIT_SIZE, WAY_SIZE, Injector
+from _fastpath.inject import EDIT_SIZE, FLOW_WAY_PACKETS, FLOW_WAY_SIZE, WAY_SIZE, Injector
 from dataplane.cluster.objects import Cluster
 from dataplane.image import dtypes, encode
 from dataplane.image.image import Image
-from dataplane.image.state import State
+from dataplane.image.state import State, aligned
 from dataplane.node.state import Address
 from dataplane.replay.capture import Frames
 from dataplane.replay.fast import make_room
@@ -26,7 +26,7 @@ Array = NDArray[Any]
 BATCH_FRAMES = 4096
 FLOWS = 1 << 12
 EVENTS = 1 << 16
-EDITS = 1 << 16  # output frames of recorded ways
+WAYS = 1 << 10  # recorded ones
 OUTPUT_BYTES = 16 << 20  # of output frames, after which they are passed on
 
 
@@ -45,12 +45,13 @@ class Run:
         )
         self.engine = Engine(self.image.arrays, self.state.arrays, image.seed)
         self.flows = np.zeros(FLOWS, dtypes.FLOW)
+        self.flow_ways = _flow_ways(FLOWS)
         self.injector = Injector(
-            self.engine, self.flows, _buckets(FLOWS), _clients(options.clients),
-            entry_of(image, options), options.one_way,
+            self.engine, self.flows, self.flow_ways, _buckets(FLOWS),
+            _clients(options.clients), entry_of(image, options), options.one_way,
         )  # fmt: skip
-        self._ways = np.zeros(0, np.uint8)
-        self._edits = np.zeros((EDITS if options.taps else 1) * EDIT_SIZE, np.uint8)
+        self._ways = np.zeros(WAYS * WAY_SIZE, np.uint8)
+        self._edits = np.zeros(WAYS * EDIT_SIZE, np.uint8)
         self._is_recording = options.recorded
         self._point_ways()
         self.count = 0  # packets so far
@@ -97,7 +98,7 @@ class Run:
             frames=frames,
             columns=records,
             state=self.state,
-            flow_rows=self.flows[: self.injector.flow_count],
+            count_flows=self._counted_flows,
             output=Output(rows, data),
             event_rows=events,
             cluster=self.cluster,
@@ -111,8 +112,7 @@ class Run:
     def _walk(self, rows: Array, data: Array, records: Array) -> None:
         """Frames in Ethernet form."""
         done = 0
-        if 2 * self.injector.edits * EDIT_SIZE > len(self._edits):
-            self._grow_edits()
+        self._grow_ways()
         if self.state.listed and len(rows):
             self.state.begin(int(rows["time_ns"][0]))
         while done < len(rows):
@@ -127,25 +127,34 @@ class Run:
             self._grow_flows()
         make_room(self.state, self.engine, now_ns)
 
+    def _counted_flows(self) -> Array:
+        """(m,) FLOW, with all of their packets."""
+        count = self.injector.flow_count
+        rows = self.flows[:count].copy()
+        taken = self.flow_ways.view(np.uint32).reshape(-1, 2, FLOW_WAY_SIZE // 4)
+        rows["packets"] += taken[:count, :, FLOW_WAY_PACKETS].sum(1, dtype=np.uint32)
+        return rows
+
     def _grow_flows(self) -> None:
-        grown = np.zeros(2 * len(self.flows), dtypes.FLOW)
+        grown, ways = np.zeros(2 * len(self.flows), dtypes.FLOW), _flow_ways(2 * len(self.flows))
         grown[: len(self.flows)] = self.flows
-        self.flows = grown
-        self.injector.point_flows(grown, _buckets(len(grown)))
-        self._point_ways()
+        ways[: len(self.flow_ways)] = self.flow_ways
+        self.flows, self.flow_ways = grown, ways
+        self.injector.point_flows(grown, ways, _buckets(len(grown)))
 
     def _point_ways(self) -> None:
-        """Room for the recorded way of each flow and direction; those before are kept."""
-        if not self._is_recording:
-            return
-        ways = np.zeros(len(self.flows) * 2 * WAY_SIZE, np.uint8)
-        ways[: len(self._ways)] = self._ways
-        self._ways = ways
-        self.injector.point_ways(ways, self._edits)
+        """Room for recorded ways; those before are kept."""
+        if self._is_recording:
+            slots = np.zeros(4 * len(self._ways) // WAY_SIZE, np.uint32)
+            self.injector.point_ways(self._ways, slots, self._edits)
 
-    def _grow_edits(self) -> None:
-        self._edits = np.concatenate([self._edits, np.zeros_like(self._edits)])
-        self.injector.point_ways(self._ways, self._edits)
+    def _grow_ways(self) -> None:
+        """Before they run out: what finds no room is not recorded, and goes the long way."""
+        ways, edits = self.injector.recorded
+        if 2 * ways * WAY_SIZE > len(self._ways) or 2 * edits * EDIT_SIZE > len(self._edits):
+            self._ways = _twice(self._ways)
+            self._edits = _twice(self._edits)
+            self._point_ways()
 
     # What came out: events and output frames.
 
@@ -194,6 +203,14 @@ def _as_bytes(rows: Array) -> Array:
 
 def _joined(parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _twice(rows: Array) -> Array:
+    return np.concatenate([rows, np.zeros_like(rows)])
+
+
+def _flow_ways(flows: int) -> Array:
+    return aligned(2 * flows * FLOW_WAY_SIZE, np.dtype(np.uint8))
 
 
 def _buckets(flows: int) -> Array:

@@ -152,7 +152,7 @@ def _result(
         frames=frames,
         columns=np.array(rows, dtypes.RECORD),
         state=State(image, connections=1),
-        flow_rows=engine.flow_rows(image),
+        count_flows=lambda: engine.flow_rows(image),
         output=_output(image, records),
         event_rows=_events(records),
         cluster=cluster,
@@ -207,8 +207,8 @@ def _flow_row(image: Image, flow: Flow) -> tuple[Any, ...]:
         ends.sport, ends.dport,
         arrived.end_sport if arrived else 0, arrived.end_dport if arrived else 0,
         _place(image, flow.entry or ("", None)), -1,
-        _place(image, arrived.place if arrived else ("", None)), -1,
-        flow.packets, ends.family, ends.protocol, flow.verdict, int(flow.is_answered),
+        _place(image, arrived.place if arrived else ("", None)), flow.packets,
+        ends.family, ends.protocol, flow.verdict, int(flow.is_answered),
     )  # fmt: skip
 
 
