@@ -46,8 +46,8 @@ cdef void tcp_options(const packet_t* packet, tcp_end_t* end) noexcept nogil
 # the frame that are present, and its end as the IP header says.
 cdef void segment_read(const uint8_t* frame, uint32_t at, uint32_t size, uint32_t length,
                        segment_t* segment) noexcept nogil
-# Whether tcp_in_window will say WINDOW_ACCEPT of a segment with ACK, whatever the settings, and what
-# it then does.
+# Whether tcp_in_window will say WINDOW_ACCEPT of a segment with ACK, whatever the settings, and
+# what it then does.
 cdef bint tcp_is_in_window(const tcp_t* tcp, const segment_t* segment,
                            uint32_t direction) noexcept nogil
 cdef void tcp_window_moves(tcp_t* tcp, const segment_t* segment, uint32_t direction) noexcept nogil

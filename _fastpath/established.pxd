@@ -12,8 +12,8 @@ from _fastpath.trace cimport record_t, trace_t
 
 # Ask memory for what `decide` will read.
 cdef void foresee(const ways_t* ways, const flow_way_t* flow, const walk_t* walk) noexcept nogil
-# Carry a packet by the recorded way of its flow: all but its record and its output frames, for which
-# there is room.  False: it must go the long way, and nothing has happened.
+# Carry a packet by the recorded way of its flow: all but its record and its output frames, for
+# which there is room.  False: it must go the long way, and nothing has happened.
 cdef bint decide(const ways_t* ways, flow_way_t* flow, walk_t* walk, job_t* job) noexcept nogil
 # Its record, and its output frames.  `number`: of the packet in the run.
 cdef void put(const ways_t* ways, const trace_t* trace, const job_t* job, uint32_t number,

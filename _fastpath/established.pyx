@@ -12,7 +12,7 @@ rules of the path are counted, and the output frames are the recorded ones with 
 lengths, TTL and checksums.  Specified by the long way: tests/test_recorded_way.py.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from _fastpath.address cimport addr_t

@@ -27,9 +27,9 @@ cdef struct job_t:
     uint16_t outer_sport    # as the frame has it
     uint64_t output         # where its first output frame goes
 
-# Look at a frame without a copy: nobody may write to it.  can_take: TCP with ACK, and PSH or not, or
-# UDP; an IP header that is right, has no options and is no fragment's; all headers there; nothing in
-# the frame behind the packet.  Else nothing more is said of it.
+# Look at a frame without a copy: nobody may write to it.  can_take: TCP with ACK, and PSH or not,
+# or UDP; an IP header that is right, has no options and is no fragment's; all headers there;
+# nothing in the frame behind the packet.  Else nothing more is said of it.
 cdef void look(job_t* job, const uint8_t* data, uint32_t size, uint32_t length) noexcept nogil
 
 # The key of one direction of a flow; its hash is that of the other direction.

@@ -12,7 +12,7 @@ them, however many flows there are.
 from libc.string cimport memcmp, memcpy, memset
 
 from _fastpath.edits cimport edit_learn, edit_write
-from _fastpath.packet cimport ETHER_SIZE, store16
+from _fastpath.packet cimport ETHER_SIZE
 from _fastpath.peek cimport look
 from _fastpath.reason cimport UNKNOWN
 from _fastpath.state cimport connection_t, touch_t

@@ -186,7 +186,7 @@ def _path_arrays(paths: int, steps: int) -> dict[str, NDArray[Any]]:
 
 
 def _trace_arrays(events_max: int, has_taps: bool) -> dict[str, NDArray[Any]]:
-    taps = 4 * TAPS_RESERVE if has_taps else 1
+    taps = 33 * TAPS_RESERVE if has_taps else 1
     output = 4 * OUTPUT_RESERVE if has_taps else 1
     return {
         **_path_arrays(1024, 64 * STEPS_MAX),

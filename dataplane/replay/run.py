@@ -27,7 +27,7 @@ BATCH_FRAMES = 4096
 FLOWS = 1 << 12
 EVENTS = 1 << 16
 WAYS = 1 << 10  # recorded ones
-OUTPUT_BYTES = 16 << 20  # of output frames, after which they are passed on
+PIECE_FRAMES = 1 << 14  # at most, after which what came out is passed on
 
 
 class Run:
@@ -78,15 +78,20 @@ class Run:
         A Result holds until the next is asked for: its arrays are used again.
         """
         rows, data = frames.ethernet()
+        done = 0
+        while done < len(rows):
+            start, done = done, done + self._piece(rows[done : done + PIECE_FRAMES], data)
+            yield self._result(frames.part(start, done), self._records[: done - start])
+
+    def _piece(self, rows: Array, data: Array) -> int:
+        """Walk frames until room runs out for what comes out of them; how many."""
         if len(self._records) < len(rows):
             self._records = np.zeros(len(rows), dtypes.RECORD)
-        start = 0
-        for begin in range(0, len(rows), BATCH_FRAMES):
-            stop = min(begin + BATCH_FRAMES, len(rows))
-            self._walk(rows[begin:stop], data, self._records[begin - start : stop - start])
-            if stop == len(rows) or self._output_bytes > OUTPUT_BYTES:
-                yield self._result(frames.part(start, stop), self._records[: stop - start])
-                start = stop
+        done = self._run(rows, data, self._records)
+        while done < len(rows) and not (done and any(self.engine.taken)):
+            self._make_room(int(rows["time_ns"][done]))
+            done += self._run(rows[done:], data, self._records[done:])
+        return done
 
     def _result(self, frames: Frames, records: Array) -> Result:
         """Of these frames; with the events and output frames since the last one."""
@@ -111,15 +116,19 @@ class Run:
 
     def _walk(self, rows: Array, data: Array, records: Array) -> None:
         """Frames in Ethernet form."""
-        done = 0
+        done = self._run(rows, data, records)
+        while done < len(rows):
+            self._make_room(int(rows["time_ns"][done]))
+            done += self._run(rows[done:], data, records[done:])
+
+    def _run(self, rows: Array, data: Array, records: Array) -> int:
+        """Frames in Ethernet form, until room runs out; how many."""
         self._grow_ways()
         if self.state.listed and len(rows):
             self.state.begin(int(rows["time_ns"][0]))
-        while done < len(rows):
-            done += self.injector.run(rows[done:], data, records[done:], self.count + done)
-            if done < len(rows):
-                self._make_room(int(rows["time_ns"][done]))
-        self.count += len(rows)
+        done: int = self.injector.run(rows, data, records, self.count)
+        self.count += done
+        return done
 
     def _make_room(self, now_ns: int) -> None:
         self._take()
@@ -157,10 +166,6 @@ class Run:
             self._point_ways()
 
     # What came out: events and output frames.
-
-    @property
-    def _output_bytes(self) -> int:
-        return self._tap_bytes + int(self.engine.taken[2])
 
     def _kept(self) -> tuple[Array, Array, Array]:
         """What lies in the kernels' arrays."""

@@ -29,8 +29,7 @@ def programmed() -> dict[str, object]:
 @pytest.mark.parametrize("batch", [1, 7, 4096])
 def test_windows_tell_the_same(window: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture_stream, "LEAST_WINDOW", 1)
-    monkeypatch.setattr(run, "BATCH_FRAMES", batch)
-    monkeypatch.setattr(run, "OUTPUT_BYTES", 20_000)
+    monkeypatch.setattr(run, "PIECE_FRAMES", batch)
     nodes = programmed()
     options = Options(taps="all", events=True)
     whole = replay(nodes, CAPTURES, options)  # type: ignore[arg-type]
@@ -73,8 +72,7 @@ def test_what_a_flood_loses_does_not_depend_on_the_window(
     said: dict[int, list[str]] = {}
     frames = {}
     for batch in (1, 4096):
-        monkeypatch.setattr(run, "BATCH_FRAMES", batch)
-        monkeypatch.setattr(run, "OUTPUT_BYTES", 0)
+        monkeypatch.setattr(run, "PIECE_FRAMES", batch)
         notes: list[str] = []
         windows = replay_windows(nodes, Windows([str(path)]), options, warn=notes.append)
         frames[batch] = [
