@@ -84,14 +84,6 @@ from _fastpath.recorded_way cimport (
 from _fastpath.state cimport walk_t
 from _fastpath.trace cimport GENERATED_COPY, record_t, trace_t
 
-
-cdef packets_at():
-    cdef flow_way_t way
-    return <char*>&way.packets - <char*>&way
-
-
-FLOW_WAY_SIZE = sizeof(flow_way_t)
-FLOW_WAY_PACKETS = packets_at() // 4     # which word of a row it is
 WAY_SIZE = sizeof(recorded_way_t)
 EDIT_SIZE = sizeof(edit_t)
 
@@ -455,7 +447,7 @@ cdef class Injector:
     """The flows of a capture, and the frames through an Engine.
 
     flows    (capacity,) FLOW
-    ways     (capacity * 2 * FLOW_WAY_SIZE,), zero: the two directions of each
+    ways     (capacity * 2,) FLOW_WAY, zero: the two directions of each
     buckets  (power of two,) int32, all -1
     clients  (n,) ADDR: those who are initiators whatever is seen first
     raw      entry of every frame (a device, or ~node), or None
@@ -479,7 +471,7 @@ cdef class Injector:
     cdef object kept, kept_ways, kept_clients
 
     def __init__(self, Engine engine not None, flow_t[::1] flows not None,
-                 uint8_t[::1] ways not None, int32_t[::1] buckets not None,
+                 flow_way_t[::1] ways not None, int32_t[::1] buckets not None,
                  const addr_t[::1] clients not None, raw=None, bint one_way=False):
         memset(&self.ways, 0, sizeof(ways_t))
         memset(self.jobs, 0, sizeof(self.jobs))
@@ -497,14 +489,14 @@ cdef class Injector:
         self.point_flows(flows, ways, buckets)
         self.kept_clients = clients
 
-    def point_flows(self, flow_t[::1] flows not None, uint8_t[::1] ways not None,
+    def point_flows(self, flow_t[::1] flows not None, flow_way_t[::1] ways not None,
                     int32_t[::1] buckets not None):
         """Take the addresses of longer arrays.  `buckets` must be all -1: it is filled anew."""
         cdef uint32_t i
-        if ways.shape[0] < flows.shape[0] * 2 * <Py_ssize_t>sizeof(flow_way_t):
-            raise ValueError(f"ways of {ways.shape[0]} bytes for {flows.shape[0]} flows")
+        if ways.shape[0] < 2 * flows.shape[0]:
+            raise ValueError(f"{ways.shape[0]} ways for {flows.shape[0]} flows")
         self.flows = &flows[0]
-        self.ways.flows = <flow_way_t*>&ways[0]
+        self.ways.flows = &ways[0]
         self.buckets = &buckets[0]
         self.flow_max = <uint32_t>flows.shape[0]
         self.bucket_mask = <uint32_t>buckets.shape[0] - 1

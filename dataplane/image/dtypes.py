@@ -351,6 +351,15 @@ FLOW = np.dtype(
     align=True,
 )  # fmt: skip
 
+FLOW_WAY = np.dtype(
+    [
+        ("addresses", "u8"), ("ports", "u4"), ("proto", "u1"), ("family", "u1"),
+        ("outer_sport", "u2"), ("way", "u4"), ("epoch", "u4"), ("packets", "u4"), ("next", "i4"),
+        ("connections", "i4", (4,)), ("generations", "u4", (4,)),
+    ],
+    align=True,
+)  # fmt: skip
+
 
 def packer(dtype: np.dtype[np.void]) -> Callable[..., bytes]:
     """Packs the numbers of a row, field by field.  The dtype has no gaps, and no arrays.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from _fastpath.engine import Engine
-from _fastpath.inject import EDIT_SIZE, FLOW_WAY_PACKETS, FLOW_WAY_SIZE, WAY_SIZE, Injector
+from _fastpath.inject import EDIT_SIZE, WAY_SIZE, Injector
 from dataplane.cluster.objects import Cluster
 from dataplane.image import dtypes, encode
 from dataplane.image.image import Image
@@ -140,8 +140,8 @@ class Run:
         """(m,) FLOW, with all of their packets."""
         count = self.injector.flow_count
         rows = self.flows[:count].copy()
-        taken = self.flow_ways.view(np.uint32).reshape(-1, 2, FLOW_WAY_SIZE // 4)
-        rows["packets"] += taken[:count, :, FLOW_WAY_PACKETS].sum(1, dtype=np.uint32)
+        taken = self.flow_ways["packets"].reshape(-1, 2)[:count]
+        rows["packets"] += taken.sum(1, dtype=np.uint32)
         return rows
 
     def _grow_flows(self) -> None:
@@ -215,7 +215,7 @@ def _twice(rows: Array) -> Array:
 
 
 def _flow_ways(flows: int) -> Array:
-    return aligned(2 * flows * FLOW_WAY_SIZE, np.dtype(np.uint8))
+    return aligned(2 * flows, dtypes.FLOW_WAY)
 
 
 def _buckets(flows: int) -> Array:
