@@ -88,8 +88,8 @@ class Walker:
     def run(self, entry: tuple[str, str], found: Traffic) -> Array:
         """(n,) RECORD"""
         injector = Injector(
-            self.engine, np.zeros(1, dtypes.FLOW), np.full(2, -1, np.int32),
-            np.zeros(0, dtypes.ADDR), self.image.device(*entry),
+            self.engine, np.zeros(1, dtypes.FLOW), np.zeros(2, dtypes.FLOW_WAY),
+            np.full(2, -1, np.int32), np.zeros(0, dtypes.ADDR), self.image.device(*entry),
         )  # fmt: skip
         records, done = np.zeros(len(found), dtypes.RECORD), 0
         while done < len(found):

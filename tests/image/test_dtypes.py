@@ -62,7 +62,7 @@ def test_every_plain_array_has_the_width_that_kernels_read():
                 Engine(*changed)
 
 
-@pytest.mark.parametrize("dtype", [dtypes.RECORD, dtypes.FLOW])
+@pytest.mark.parametrize("dtype", [dtypes.RECORD, dtypes.FLOW, dtypes.FLOW_WAY])
 def test_records_and_flows_of_another_layout_are_refused(dtype):
     engine = Engine(IMAGE.arrays, State(IMAGE).arrays)
     wrong = shortened(np.zeros(1, dtype))
@@ -70,7 +70,9 @@ def test_records_and_flows_of_another_layout_are_refused(dtype):
         if dtype is dtypes.RECORD:
             engine.run_one(0, b"", 0, 0, wrong)
         else:
-            Injector(engine, wrong, np.full(2, -1, np.int32), np.zeros(0, dtypes.ADDR))
+            flows, ways = np.zeros(1, dtypes.FLOW), np.zeros(2, dtypes.FLOW_WAY)
+            flows, ways = (wrong, ways) if dtype is dtypes.FLOW else (flows, wrong)
+            Injector(engine, flows, ways, np.full(2, -1, np.int32), np.zeros(0, dtypes.ADDR))
 
 
 def test_layouts_are_those_of_c():
