@@ -76,7 +76,7 @@ WINDOW = click.option(
     "--window",
     "window_bytes",
     callback=_size,
-    default="16M",
+    default="4M",
     show_default=True,
     metavar="SIZE",
     help="How much of the captures is in memory at a time: 65536, 64K, 16M, 1G.",

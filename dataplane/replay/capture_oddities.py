@@ -83,6 +83,9 @@ def corrupt(status: int, offset: int, source: Source) -> CaptureError:
 
 def unreadable(frames: Array, before: int, source: Source) -> tuple[int, CaptureError] | None:
     """The first frame of a link type that is not read, and the error it is."""
+    first_type = int(frames["linktype"][0])
+    if first_type in linktypes.SUPPORTED and (frames["linktype"] == first_type).all():
+        return None  # as in most captures: nothing to sort
     # Without an index asked for, np.unique loads numpy.ma, which takes 8 ms.
     found, _ = np.unique(frames["linktype"], return_index=True)
     for linktype in found.tolist():

@@ -6,12 +6,15 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from _fastpath.capture_frames import format_taps, measure_taps
 from dataplane.errors import CaptureError, Source, UsageError
 from dataplane.replay.capture_write import FILE_HEADER, FIRST_UNWRITABLE_NS, is_replaceable
 from dataplane.replay.result import Result
 
+# Of what is written at a time: of more, ext4 (6.18) takes 250 to 800 ns a packet instead of 245.
+PIECE = 1 << 20
 LAST_SECOND = FIRST_UNWRITABLE_NS // 10**9 - 1
 
 
@@ -28,6 +31,7 @@ class TapFiles:
         self._folder = Path(folder)
         self._partial: dict[str, Path] = {}  # path -> where it is written
         self._pipes: dict[str, FileIO] = {}  # open, for they end when they are closed
+        self._records = np.empty(0, np.uint8)  # of the packets that were taken last
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -44,10 +48,16 @@ class TapFiles:
         ends = np.cumsum(sizes)
         starts = ends - sizes
         # One buffer for all, and one write for each device: the frames are touched once.
-        records = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+        records = self._room(int(ends[-1]) if len(ends) else 0)
         format_taps(rows, data, starts.copy(), records)
         for index in np.flatnonzero(sizes).tolist():
             self._append(file_name(*devices[index]), records[starts[index] : ends[index]].data)
+
+    def _room(self, size: int) -> NDArray[np.uint8]:
+        """The same memory again: new pages would be zeroed first, 200 ns a packet."""
+        if len(self._records) < size:
+            self._records = np.empty(size, np.uint8)
+        return self._records[:size]
 
     def _append(self, name: str, records: memoryview) -> None:
         """Files are not kept open: a cluster may have more devices than a process may files."""
@@ -103,7 +113,7 @@ class TapFiles:
 
 def _write(file: FileIO, data: memoryview) -> None:
     while data:
-        data = data[file.write(data) :]
+        data = data[file.write(data[:PIECE]) :]
 
 
 def write(result: Result, folder: str | Path) -> list[str]:
