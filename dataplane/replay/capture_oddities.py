@@ -83,6 +83,8 @@ def corrupt(status: int, offset: int, source: Source) -> CaptureError:
 
 def unreadable(frames: Array, before: int, source: Source) -> tuple[int, CaptureError] | None:
     """The first frame of a link type that is not read, and the error it is."""
+    if not len(frames):
+        return None
     first_type = int(frames["linktype"][0])
     if first_type in linktypes.SUPPORTED and (frames["linktype"] == first_type).all():
         return None  # as in most captures: nothing to sort

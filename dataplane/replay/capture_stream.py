@@ -32,8 +32,8 @@ from dataplane.replay.capture_file import STDIN, Read, compression_of, ends_earl
 from dataplane.replay.capture_oddities import Oddities, corrupt, truncated, unreadable
 
 # What is found in it (32 bytes a frame, 128 a record) stays in the cache: JSON lines take 243 ns a
-# packet where 16 MiB take 317.  Mapping each window instead of reading it was slower (9 GB/s, not 11
-# in tmpfs; 20, not 28 in ext4).
+# packet where 16 MiB take 317.  Mapping each window instead of reading it was slower (9 GB/s
+# instead of 11 in tmpfs, 20 instead of 28 in ext4).
 WINDOW_BYTES = 4 << 20
 LEAST_WINDOW = 1 << 16
 PIECE_BYTES = 1 << 20  # that an unpacker is asked for at a time
