@@ -27,7 +27,7 @@ from benchmarks.peers.files import write
 from benchmarks.peers.linux import reason_not
 from benchmarks.peers.new_flows import LinuxNewFlows
 from benchmarks.peers.ours import Ours
-from benchmarks.report import RESULTS, Measurement, checksum, save, table
+from benchmarks.report import RESULTS, Measurement, checksum, document, save, table
 from benchmarks.side_by_side import RUNS, interleaved, pinned
 from benchmarks.traffic import SEED, START, Traffic, Walker, ended
 from dataplane.image.state import State
@@ -44,6 +44,7 @@ SERVICES = (10, 100, 1_000, 10_000, 30_000)
 LINUX_SERVICES = 10_000
 RULES = (10, 100, 1_000, 10_000, 100_000)
 EXACT = 1_000
+DOCUMENT = "--document"  # write docs/performance.md anew
 # Times of TupleMerge, on the machine on which such a scan of EXACT rules takes 137 ns.
 TUPLE_MERGE = {10: 26 / 137, 1_000: 56 / 137, 10_000: 82 / 137, 100_000: 364 / 137}
 SCANNED_MAX = 10_000  # rules that C looks through one by one: more take too long
@@ -291,10 +292,13 @@ CURVES: dict[str, tuple[str, Callable[[], list[Measurement]]]] = {
 def main(wanted: list[str]) -> None:
     with pinned() as core:
         print(f"core {core}, {RUNS} runs of each size in turns, medians of processor time")
-        for name in wanted or list(CURVES):
+        names = [name for name in wanted if name != DOCUMENT]
+        for name in names or list(CURVES):
             what, measure = CURVES[name]
             found = measure()
             save("scale", found)
+            if DOCUMENT in wanted:
+                document(name, found)
             curves: dict[str, list[tuple[float, float]]] = {}
             for one in found:
                 curves.setdefault(one.bench, []).append((one.size, one.ns_per_packet))
