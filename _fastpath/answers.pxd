@@ -24,8 +24,16 @@ cdef void arp_answer(walk_t* walk, int32_t device) noexcept nogil
 # What a draw about walk.packet depends on.
 cdef draw_t packet_draw(const walk_t* walk, uint8_t kind) noexcept nogil
 # Identification of a packet made because of walk.packet.  Never 0.
-# The next of a node, where no choice is fed in.
-cdef uint16_t next_ip_id(walk_t* walk, int32_t node) noexcept nogil
 cdef uint16_t ip_id(walk_t* walk) noexcept nogil
+# A node's first, and what follows when `given` were given, where no choice is fed in.
+cdef uint16_t first_ip_id(const walk_t* walk, int32_t node) noexcept nogil
+
+cdef inline uint16_t next_ip_id(uint16_t first, uint32_t* given) noexcept nogil:
+    cdef uint16_t value = 0
+    while value == 0:
+        value = <uint16_t>(first + given[0])
+        given[0] += 1
+    return value
+
 # Identification of the fragments of an IPv6 packet (ipv6_select_ident).
 cdef uint32_t fragment_id(walk_t* walk) noexcept nogil

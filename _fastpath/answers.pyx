@@ -1,6 +1,5 @@
 """What a node says to a packet that goes no further.  Specified by dataplane.reference.answers."""
 
-from libc.stdint cimport uint64_t
 
 from _fastpath.address cimport addr_equal, addr_is_zero, addr_t
 from _fastpath.choice cimport CHOICE_FRAGMENT_ID, CHOICE_IP_ID, choice_fed, fold
@@ -114,19 +113,14 @@ cdef uint16_t ip_id(walk_t* walk) noexcept nogil:
     cdef draw_t draw = packet_draw(walk, CHOICE_IP_ID)
     cdef uint32_t value = 0
     if not choice_fed(walk.state, &draw, False, &value):
-        value = next_ip_id(walk, walk.packet.node)
+        value = next_ip_id(first_ip_id(walk, walk.packet.node),
+                           &walk.state.ip_ids[walk.packet.node])
     trace_value(walk.trace, EVENT_IP_ID, 0, value & 0xFFFF)
     return <uint16_t>value
 
 
-cdef uint16_t next_ip_id(walk_t* walk, int32_t node) noexcept nogil:
-    cdef uint64_t first = fold(fold(walk.image.seed, CHOICE_IP_ID), walk.image.nodes[node].identity)
-    cdef uint32_t* given = &walk.state.ip_ids[node]
-    cdef uint16_t value = 0
-    while value == 0:
-        value = <uint16_t>(first + given[0])
-        given[0] += 1
-    return value
+cdef uint16_t first_ip_id(const walk_t* walk, int32_t node) noexcept nogil:
+    return <uint16_t>fold(fold(walk.image.seed, CHOICE_IP_ID), walk.image.nodes[node].identity)
 
 
 cdef uint32_t fragment_id(walk_t* walk) noexcept nogil:

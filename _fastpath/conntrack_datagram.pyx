@@ -61,9 +61,10 @@ cdef uint64_t datagram_packet(const node_t* node, connection_t* connection,
         if is_answered:
             connection.status |= IPS_ASSURED
         return node.timeouts[<int>TIMEOUT_GRE_STREAM if is_answered else <int>TIMEOUT_GRE]
-    if connection.original.proto == PROTO_UDP and (
-            now_ns <= connection_datagram(connection).stream_ns):
-        is_answered = False                 # two seconds make a stream of it
+    if connection.original.proto == PROTO_UDP:
+        if is_stream(connection, now_ns):
+            connection.status |= IPS_ASSURED
+        return udp_timeout(node, connection, now_ns)
     if is_answered:
         connection.status |= IPS_ASSURED
     return node.timeouts[<int>TIMEOUT_UDP_STREAM if is_answered else <int>TIMEOUT_UDP]

@@ -11,7 +11,6 @@ from _fastpath.conntrack_window cimport (
     FLAG_BE_LIBERAL,
     FLAG_CHALLENGE_ACK,
     FLAG_CLOSE_INIT,
-    FLAG_DATA_UNACKNOWLEDGED,
     FLAG_MAXACK_SET,
     FLAG_SACK_PERM,
     FLAG_SIMULTANEOUS_OPEN,
@@ -28,9 +27,7 @@ from _fastpath.conntrack_window cimport (
     segment_t,
     seq_after,
     tcp_in_window,
-    tcp_is_in_window,
     tcp_options,
-    tcp_window_moves,
 )
 from _fastpath.image cimport node_t
 from _fastpath.packet cimport (
@@ -45,15 +42,11 @@ from _fastpath.state cimport (
     IPS_ASSURED,
     IPS_CONFIRMED,
     IPS_SEEN_REPLY,
-    TIMEOUT_TCP_RETRANS,
     TIMEOUT_TCP_UNACK,
     connection_t,
     tcp_end_t,
     tcp_t,
 )
-
-cdef enum:
-    SECOND_NS = 1000000000
 
 # nf_conntrack_proto_tcp.c, tcp_conntracks: [direction][what the packet carries][state before].
 # A missing transition is INVALID (iv); ig lets the packet pass and changes nothing.
@@ -197,10 +190,6 @@ cdef enum Reset:
     RESET_STAY = 3          # the window decides, but the connection stays as it is
 
 
-cdef inline bint is_established(const connection_t* connection) noexcept nogil:
-    return connection.tcp.state == TCP_ESTABLISHED and connection.status & IPS_ASSURED
-
-
 cdef int judge_sequence(const node_t* node, const connection_t* connection,
                         const segment_t* segment, uint32_t direction) noexcept nogil:
     """A reset's sequence number against what the other end has acknowledged (RFC 5961 3.2)."""
@@ -253,21 +242,6 @@ cdef void handle_invalid(const node_t* node, connection_t* connection, uint8_t i
 
 
 # ------------------------------------------------------------------------------------ a segment
-
-
-cdef bint tcp_goes_on(const connection_t* connection, const segment_t* segment,
-                      uint32_t direction) noexcept nogil:
-    return (is_established(connection) and connection.status & IPS_SEEN_REPLY
-            and tcp_is_in_window(&connection.tcp, segment, direction))
-
-
-cdef void tcp_go_on(const node_t* node, connection_t* connection, const segment_t* segment,
-                    uint32_t direction, uint64_t now_ns) noexcept nogil:
-    cdef tcp_t* tcp = &connection.tcp
-    tcp_window_moves(tcp, segment, direction)
-    tcp.last_index = INDEX_ACK
-    tcp.last_dir = <uint8_t>direction
-    connection.expires_ns = now_ns + <uint64_t>timeout_of(node, tcp, INDEX_ACK) * SECOND_NS
 
 
 cdef int tcp_packet(const node_t* node, connection_t* connection, const packet_t* packet,
@@ -325,21 +299,6 @@ cdef void tcp_set_closing(const node_t* node, connection_t* connection,
     if connection.status & IPS_CONFIRMED:
         connection.tcp.state = TCP_CLOSE
         connection.expires_ns = now_ns + <uint64_t>node.timeouts[<int>TCP_CLOSE] * SECOND_NS
-
-
-cdef uint32_t timeout_of(const node_t* node, const tcp_t* tcp, uint32_t index) noexcept nogil:
-    """Seconds that the connection lives on without another segment."""
-    cdef uint32_t timeout = node.timeouts[tcp.state]
-    if tcp.retrans >= node.tcp_max_retrans and timeout > node.timeouts[<int>TIMEOUT_TCP_RETRANS]:
-        return node.timeouts[<int>TIMEOUT_TCP_RETRANS]
-    if index == INDEX_RST:
-        return node.timeouts[<int>TCP_CLOSE]
-    if (tcp.seen[0].flags | tcp.seen[1].flags) & FLAG_DATA_UNACKNOWLEDGED and (
-            timeout > node.timeouts[<int>TIMEOUT_TCP_UNACK]):
-        return node.timeouts[<int>TIMEOUT_TCP_UNACK]
-    if tcp.last_win == 0 and timeout > node.timeouts[<int>TIMEOUT_TCP_RETRANS]:
-        return node.timeouts[<int>TIMEOUT_TCP_RETRANS]
-    return timeout
 
 
 cdef int refresh(const node_t* node, connection_t* connection, uint32_t index, uint8_t before,

@@ -9,13 +9,12 @@ Packet Filtering in IP Filter" (2001).  A segment is in the window when
     IV   nor what was acknowledged too long ago          sack >= receiver's end - MAXACKWINDOW
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from _fastpath.conntrack_tcp cimport TCP_SYN_RECV, TCP_SYN_SENT
-from _fastpath.packet cimport TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, load16, load32
+from _fastpath.packet cimport TCP_ACK, TCP_RST, TCP_SYN, load32
 
 cdef enum:
-    MAXACKWINCONST = 66000
     OPTION_END = 0
     OPTION_NOP = 1
     OPTION_WINDOW = 3
@@ -78,35 +77,6 @@ cdef uint32_t tcp_sack(const uint8_t* frame, uint32_t at, uint32_t stop,
     return sack
 
 
-cdef inline uint32_t segment_index(uint8_t flags) noexcept nogil:
-    """get_conntrack_index: in this order, RST first."""
-    if flags & TCP_RST:
-        return INDEX_RST
-    if flags & TCP_SYN:
-        return INDEX_SYNACK if flags & TCP_ACK else INDEX_SYN
-    if flags & TCP_FIN:
-        return INDEX_FIN
-    if flags & TCP_ACK:
-        return INDEX_ACK
-    return INDEX_NONE
-
-
-cdef void segment_read(const uint8_t* frame, uint32_t at, uint32_t size, uint32_t length,
-                       segment_t* segment) noexcept nogil:
-    cdef const uint8_t* header = frame + at
-    cdef uint32_t header_size = (header[12] >> 4) * 4
-    segment.flags = header[13]
-    segment.index = <uint8_t>segment_index(header[13])
-    segment.seq = load32(header + 4)
-    segment.ack = segment.sack = load32(header + 8)
-    segment.window = load16(header + 14)
-    # segment_seq_plus_len: SYN and FIN take a sequence number each.
-    segment.end = (segment.seq + length - at - header_size + ((header[13] & TCP_SYN) != 0)
-                   + ((header[13] & TCP_FIN) != 0))
-    if header_size > 20:
-        segment.sack = tcp_sack(frame, at + 20, min(at + header_size, size), segment.ack)
-
-
 cdef void begin_sender(tcp_end_t* sender, tcp_end_t* receiver, const packet_t* packet,
                        const segment_t* segment, uint32_t direction) noexcept nogil:
     """tcp_init_sender: what a SYN or SYN/ACK says of its sender."""
@@ -137,17 +107,6 @@ cdef int outside(const node_t* node, const tcp_end_t* sender, int otherwise) noe
     return otherwise
 
 
-cdef inline bint ack_is_recent(const tcp_end_t* sender, const tcp_end_t* receiver,
-                               uint32_t sack) noexcept nogil:
-    cdef uint32_t window = max(sender.maxwin, <uint32_t>MAXACKWINCONST)
-    return seq_after(sack, receiver.end - window - 1)
-
-
-cdef inline bint ends_in_window(const tcp_end_t* sender, const tcp_end_t* receiver,
-                                uint32_t end) noexcept nogil:
-    return seq_after(end, sender.end - receiver.maxwin - 1)
-
-
 cdef int past_window(const node_t* node, tcp_end_t* sender, const tcp_end_t* receiver,
                      uint32_t end, uint32_t sack) noexcept nogil:
     """It begins after the window.  If that is all, its end is noted: it may be acknowledged."""
@@ -159,68 +118,6 @@ cdef int past_window(const node_t* node, tcp_end_t* sender, const tcp_end_t* rec
         sender.flags |= FLAG_DATA_UNACKNOWLEDGED
         return outside(node, sender, WINDOW_IGNORE)
     return outside(node, sender, WINDOW_INVALID)
-
-
-cdef void update_sender(tcp_end_t* sender, const segment_t* segment, uint32_t end, uint32_t ack,
-                        uint32_t window) noexcept nogil:
-    if sender.maxwin < window:
-        sender.maxwin = window
-    if seq_after(end, sender.end):
-        sender.end = end
-        sender.flags |= FLAG_DATA_UNACKNOWLEDGED
-    if not segment.flags & TCP_ACK:
-        return
-    if not sender.flags & FLAG_MAXACK_SET or seq_after(ack, sender.maxack):
-        sender.maxack = ack
-        sender.flags |= FLAG_MAXACK_SET
-
-
-cdef void update_receiver(const tcp_end_t* sender, tcp_end_t* receiver, uint32_t end,
-                          uint32_t ack, uint32_t sack, uint32_t window) noexcept nogil:
-    if receiver.maxwin and seq_after(end, sender.maxend):
-        receiver.maxwin += end - sender.maxend
-    if seq_after(sack + window, receiver.maxend - 1):
-        receiver.maxend = sack + window + (window == 0)
-    if ack == receiver.end:
-        receiver.flags &= <uint8_t>~FLAG_DATA_UNACKNOWLEDGED
-
-
-cdef void note_retransmission(tcp_t* tcp, const segment_t* segment, uint32_t seq, uint32_t end,
-                              uint32_t ack, uint32_t direction) noexcept nogil:
-    if (tcp.last_dir == direction and tcp.last_seq == seq and tcp.last_ack == ack
-            and tcp.last_end == end and tcp.last_win == segment.window):
-        tcp.retrans += 1
-        return
-    tcp.last_dir = <uint8_t>direction
-    tcp.last_seq = seq
-    tcp.last_ack = ack
-    tcp.last_end = end
-    tcp.last_win = <uint16_t>segment.window
-    tcp.retrans = 0
-
-
-cdef inline uint32_t sack_for(const segment_t* segment, const tcp_end_t* receiver) noexcept nogil:
-    return segment.sack if receiver.flags & FLAG_SACK_PERM else segment.ack
-
-
-cdef bint tcp_is_in_window(const tcp_t* tcp, const segment_t* segment,
-                           uint32_t direction) noexcept nogil:
-    cdef const tcp_end_t* sender = &tcp.seen[direction]
-    cdef const tcp_end_t* receiver = &tcp.seen[1 - direction]
-    cdef uint32_t sack = sack_for(segment, receiver)
-    return (sender.maxwin and not seq_after(segment.seq, sender.maxend)
-            and not seq_after(sack, receiver.end)
-            and (not receiver.maxwin or ends_in_window(sender, receiver, segment.end))
-            and ack_is_recent(sender, receiver, sack))
-
-
-cdef void tcp_window_moves(tcp_t* tcp, const segment_t* segment, uint32_t direction) noexcept nogil:
-    cdef tcp_end_t* sender = &tcp.seen[direction]
-    cdef tcp_end_t* receiver = &tcp.seen[1 - direction]
-    cdef uint32_t sack = sack_for(segment, receiver), window = segment.window << sender.scale
-    update_sender(sender, segment, segment.end, segment.ack, window + (sack - segment.ack))
-    update_receiver(sender, receiver, segment.end, segment.ack, sack, window)
-    note_retransmission(tcp, segment, segment.seq, segment.end, segment.ack, direction)
 
 
 cdef int tcp_in_window(const node_t* node, tcp_t* tcp, const packet_t* packet,

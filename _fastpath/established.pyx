@@ -13,11 +13,11 @@ lengths, TTL and checksums.  Specified by the long way: tests/test_recorded_way.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from _fastpath.address cimport addr_t
 from _fastpath.answers cimport next_ip_id
-from _fastpath.conntrack_datagram cimport datagram_packet
+from _fastpath.conntrack_datagram cimport udp_timeout
 from _fastpath.conntrack_tcp cimport tcp_go_on, tcp_goes_on
 from _fastpath.conntrack_window cimport segment_read, segment_t
 from _fastpath.edits cimport edit_t, edit_write
@@ -39,6 +39,7 @@ cdef enum:
     TUNNEL_BYTES = 50           # what a tunnel adds to the length of the IP packet
     IP_HEADER = 20
     IPV6_HEADER = 40
+    CONNECTIONS_CACHED = 8192   # so many are in a cache anyway
 
 
 cdef inline uint32_t transport_at(uint8_t family) noexcept nogil:
@@ -95,7 +96,7 @@ cdef inline void go_on(connection_t* connection, const met_t* met, const node_t*
     if job.proto == PROTO_TCP and not met.is_tunnel:
         tcp_go_on(node, connection, segment, met.direction, job.time_ns)
     else:
-        connection.expires_ns = job.time_ns + SECOND_NS * datagram_packet(
+        connection.expires_ns = job.time_ns + SECOND_NS * udp_timeout(
             node, connection, job.time_ns)
 
 
@@ -106,29 +107,31 @@ cdef inline void all_go_on(const recorded_way_t* way, const flow_way_t* flow, wa
     cdef const met_t* met
     cdef connection_t* connection
     cdef uint64_t* accounting
+    cdef uint64_t earliest = state.next_expiry_ns
     cdef uint32_t i
     for i in range(way.touch_count):
         met = &way.met[i]
         connection = &state.connections[flow.connections[i]]
         go_on(connection, met, &walk.image.nodes[met.node], job, segment)
-        state.next_expiry_ns = min(state.next_expiry_ns, connection.expires_ns)
+        earliest = min(earliest, connection.expires_ns)
         if state.accounting != NULL:
             accounting = &state.accounting[
                 (<uint64_t>flow.connections[i] * 2 + met.direction) * 2]
             accounting[0] += 1
             accounting[1] += ip_length(job) + TUNNEL_BYTES * met.is_tunnel
+    state.next_expiry_ns = earliest
 
 
 # --------------------------------------------------------------------------------- deciding
 
 
 cdef void foresee(const ways_t* ways, const flow_way_t* flow, const walk_t* walk) noexcept nogil:
-    # Connections of many flows are not in the caches: asked for a batch at a time, their ways
-    # through memory overlap.
+    # Connections of many flows are in no cache: asked for a batch at a time, their ways through
+    # memory overlap.
     cdef const recorded_way_t* way
     cdef const uint8_t* connection
     cdef uint32_t i
-    if flow.way == 0:
+    if flow.way == 0 or walk.state.connection_max < CONNECTIONS_CACHED:
         return
     way = &ways.ways[flow.way - 1]
     for i in range(way.touch_count):
@@ -145,6 +148,7 @@ cdef bint decide(const ways_t* ways, flow_way_t* flow, walk_t* walk, job_t* job)
     if flow.way == 0 or flow.epoch != walk.state.epoch:
         return False
     way = &ways.ways[flow.way - 1]
+    memset(&segment, 0, sizeof(segment_t))
     if job.proto == PROTO_TCP:
         segment_read(job.frame, at, job.size, job.length, &segment)
     if not still_holds(way, job) or not all_may_go_on(way, flow, walk, job, &segment):
@@ -154,7 +158,7 @@ cdef bint decide(const ways_t* ways, flow_way_t* flow, walk_t* walk, job_t* job)
     flow.packets += 1
     job.way, job.outer_sport = flow.way - 1, flow.outer_sport
     if way.tunnel_node >= 0:
-        job.outer_id = next_ip_id(walk, way.tunnel_node)
+        job.outer_id = next_ip_id(way.first_id, &walk.state.ip_ids[way.tunnel_node])
     if way.edit_count:
         make_place(ways, way, walk.trace, job)
     return True

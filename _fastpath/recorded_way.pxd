@@ -46,7 +46,8 @@ cdef struct recorded_way_t:
     uint8_t touch_count
     int32_t tunnel_node     # where it was encapsulated; -1 = nowhere
     met_t[4] met            # TOUCHES_MAX
-    uint32_t edit_count
+    uint16_t first_id       # of the packets that this node makes: see answers.pxd
+    uint16_t edit_count
     # not part of what is compared
     uint32_t edit_start
     uint64_t hash

@@ -11,6 +11,7 @@ them, however many flows there are.
 
 from libc.string cimport memcmp, memcpy, memset
 
+from _fastpath.answers cimport first_ip_id
 from _fastpath.edits cimport edit_learn, edit_write
 from _fastpath.packet cimport ETHER_SIZE
 from _fastpath.peek cimport look
@@ -115,7 +116,7 @@ cdef bint record_edits(ways_t* ways, recorded_way_t* way, flow_way_t* flow, cons
             return False                # two tunnels
         memcpy(&flow.outer_sport, sport, 2)
         has_tunnel = True
-    way.edit_count = count
+    way.edit_count = <uint16_t>count
     return True
 
 
@@ -204,6 +205,8 @@ cdef void record_end(recorded_way_t* way, const walk_t* walk, const before_t* be
     way.end_ttl = record.end_ttl if way.is_in_tunnel else 0
     way.ttl_least = way.ttl_less + 1
     way.tunnel_node = walk.tunnel_node
+    if walk.tunnel_node >= 0:
+        way.first_id = first_ip_id(walk, walk.tunnel_node)
     way.path, way.place, way.entry = record.path, record.place, record.entry
     way.verdict, way.reason = record.verdict, record.reason
     way.end_family = record.end_family
