@@ -1,6 +1,5 @@
 """What a node says to a packet that goes no further.  Specified by dataplane.reference.answers."""
 
-
 from _fastpath.address cimport addr_equal, addr_is_zero, addr_t
 from _fastpath.choice cimport CHOICE_FRAGMENT_ID, CHOICE_IP_ID, choice_fed, fold
 from _fastpath.conntrack_tcp cimport tcp_set_closing
