@@ -153,11 +153,12 @@ def read(path: str) -> Capture:
     if len(data) == 0:
         return _capture(path, data, *_nothing(), [*warnings, "the file is empty"])
     found = scan(data)
-    if found.status not in (Status.DONE, Status.TRUNCATED):
-        raise corrupt(found.status, found.offset, source)
+    # What is wrong first is told first: a file is corrupt behind its last frame.
     wrong = unreadable(found.frames, 0, source)
     if wrong:
         raise wrong[1]
+    if found.status not in (Status.DONE, Status.TRUNCATED):
+        raise corrupt(found.status, found.offset, source)
     oddities = Oddities()
     if found.status == Status.TRUNCATED:
         oddities.say(truncated(found.frames, len(found.frames), found.offset))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataplane.errors import CaptureError
@@ -53,6 +53,11 @@ def put(directory: Path, data: bytes, name: str) -> str:
     return str(directory / name)
 
 
+# A frame of a link type that is not read, and a record that is corrupt behind it.
+TWICE_WRONG = write.pcap([write.frame(b"\0" * 20)], linktype=0) + b"\xff" * 16
+
+
+@example(data=TWICE_WRONG, window=1)
 @given(data=files | hostile_files, window=st.sampled_from([1, 24, 40, 100, 1 << 16]))
 def test_windows_equal_the_whole(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, window: int
