@@ -1,15 +1,16 @@
 # Long chains, indexed: the next rule that may match a packet.
 from libc.stdint cimport uint32_t, uint64_t
 
-from _fastpath.image cimport MASKS_MAX
+from _fastpath.image cimport PATTERNS_MAX
 from _fastpath.state cimport walk_t
 
 # What the index knows of a packet, from one rule that is found to the next.
 cdef struct cursor_t:
     uint32_t number         # of the classifier it is about + 1; 0 = of none yet
     uint32_t patterns       # that may have rules for the packet: a bit each
-    uint64_t[MASKS_MAX] src_hash    # of the packet's addresses, under each of its prefix masks
-    uint64_t[MASKS_MAX] dst_hash
+    uint64_t addresses      # as candidates have them
+    uint64_t ports
+    uint64_t[PATTERNS_MAX] keys
 
 # The first row at `at` or after it, in its chain, that may match; the rows between certainly do
 # not, and asking them would have left no mark.  `at` itself where the chain has no index.

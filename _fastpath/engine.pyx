@@ -24,7 +24,6 @@ from _fastpath.image cimport (
     neighbour_t,
     node_t,
     pattern_t,
-    prefix_mask_t,
     range_t,
     route_t,
     rule_t,
@@ -178,10 +177,12 @@ cdef class Engine:
         cdef const uint32_t[::1] rule_classifiers = arrays["rule_classifiers"]
         cdef const classifier_t[::1] classifiers = arrays["classifiers"]
         cdef const pattern_t[::1] patterns = arrays["patterns"]
-        cdef const prefix_mask_t[::1] prefix_masks = arrays["prefix_masks"]
+        cdef const addr_t[::1] prefix_masks = arrays["prefix_masks"]
+        cdef const uint64_t[::1] port_masks = arrays["port_masks"]
         cdef const uint32_t[::1] pattern_filter = arrays["pattern_filter"]
         cdef const uint32_t[::1] candidate_buckets = arrays["candidate_buckets"]
         cdef const candidate_t[::1] candidates = arrays["candidates"]
+        cdef const uint32_t[::1] candidate_rules = arrays["candidate_rules"]
         cdef const uint32_t[::1] words = arrays["words"]
         cdef const set_t[::1] sets = arrays["sets"]
         cdef const set_element_t[::1] _ = arrays["set_elements"]    # its layout is compared
@@ -197,9 +198,11 @@ cdef class Engine:
         self.image.classifiers = &classifiers[0]
         self.image.patterns = &patterns[0]
         self.image.prefix_masks = &prefix_masks[0]
+        self.image.port_masks = &port_masks[0]
         self.image.pattern_filter = &pattern_filter[0]
         self.image.candidate_buckets = &candidate_buckets[0]
         self.image.candidates = &candidates[0]
+        self.image.candidate_rules = &candidate_rules[0]
         self.image.words = &words[0]
         cdef const uint32_t[::1] sizes = arrays["set_sizes"]
         assert sizes.shape[0] == 2

@@ -334,7 +334,8 @@ cpdef enum RuleInvert:
 cpdef enum:
     JUMP_DEPTH = 64         # nested jumps; deeper tables are refused
     PATTERNS_MAX = 32       # of a classifier
-    MASKS_MAX = 17          # of its prefix masks, for each side
+    MASKS_MAX = 16          # of its prefix masks, for each side, and of its port masks
+    CANDIDATES_BEHIND = 8   # that are no rule's: candidates are looked at several at once
     NAME_SIZE = 16          # IFNAMSIZ
 
 # One cache line: 100,000 of them are 6.4 MB.
@@ -363,35 +364,26 @@ cdef struct match_t:
 # The index of a long chain: which of its rules may match a packet.
 cdef struct classifier_t:
     uint32_t end            # the row that closes the chain
-    uint32_t pattern_start, pattern_count   # at most PATTERNS_MAX, sorted by their first rule
-    uint32_t src_start, src_count, dst_start, dst_count     # of its prefix_masks
+    uint32_t pattern_start, pattern_count   # 1 to PATTERNS_MAX, sorted by their first rule
+    uint32_t src_start, src_count, dst_start, dst_count     # of its prefix_masks: to MASKS_MAX
+    uint32_t port_start, port_count     # of its port_masks: to MASKS_MAX
     uint32_t bucket_start
-    uint32_t bucket_shift   # a hash's upper bits are the bucket
+    uint32_t filter_start
+    uint8_t bucket_shift    # a key's upper bits are the bucket,
+    uint8_t filter_shift    # and a few more of them the bit in its filter
+    uint8_t src_shift, dst_shift    # where the 32 bits begin that candidates tell of an address
 
-# Rules that look at the same bits of a packet.
+# Rules that are found by the same bits of a packet.
 cdef struct pattern_t:
-    uint32_t first_rule, last_rule
-    uint16_t sport_mask, dport_mask
-    uint8_t src, dst        # its masks: counted from src_start, dst_start
-    uint8_t has_proto
+    uint64_t salt           # of its keys
+    uint32_t first_rule
+    uint8_t src, dst, ports     # its masks: counted from src_start, dst_start, port_start
     uint8_t padding
 
-# Bits of an address that some patterns look at.
-cdef struct prefix_mask_t:
-    addr_t mask
-    uint32_t patterns       # those: a bit each
-    uint32_t filter_start   # in pattern_filter: by the hash of the masked address, those of the
-    uint32_t filter_shift   # patterns that may have a rule for it
-    uint32_t padding
-
-# A rule in its bucket, and what of it is asked before the rule is: its buckets' are in order.
+# What a rule asks, but for what only the rule itself can say.
 cdef struct candidate_t:
-    uint32_t rule
-    uint16_t sport_low, sport_span  # low <= port <= low + span
-    uint16_t dport_low, dport_span
-    uint16_t tag            # more bits of the hash
-    uint8_t proto           # 0 = any
-    uint8_t padding
+    uint64_t addresses, mask    # 32 bits of the source, above 32 of the destination
+    uint64_t low, high          # of ports and protocol, as classifier.pyx packs them
 
 cdef struct target_t:
     addr_t address_min, address_max     # host order
@@ -669,10 +661,12 @@ cdef struct image_t:
     const uint32_t* rule_classifiers    # (rules,) its chain's classifier + 1; 0 = none
     const classifier_t* classifiers
     const pattern_t* patterns
-    const prefix_mask_t* prefix_masks
-    const uint32_t* pattern_filter
+    const addr_t* prefix_masks
+    const uint64_t* port_masks      # of ports and protocol, packed
+    const uint32_t* pattern_filter      # a bit is set where a rule has such a key
     const uint32_t* candidate_buckets   # (buckets + 1,) of each classifier: first candidate
-    const candidate_t* candidates
+    const candidate_t* candidates       # each bucket's in order; CANDIDATES_BEHIND at the end
+    const uint32_t* candidate_rules
     const uint32_t* words           # longer arguments of matches and targets
     const fib_rule_t* fib_rules
     const lpm_node_t* lpm

@@ -35,7 +35,8 @@ RUNS = 5
 HEAD = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
 OF_RULES = (
     "rules", "masks", "matches", "targets", "interfaces", "ranges", "words", "rule_classifiers",
-    "classifiers", "patterns", "prefix_masks", "pattern_filter", "candidate_buckets", "candidates",
+    "classifiers", "patterns", "prefix_masks", "port_masks", "pattern_filter", "candidate_buckets",
+    "candidates", "candidate_rules",
 )  # fmt: skip
 
 

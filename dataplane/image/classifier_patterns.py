@@ -7,26 +7,45 @@ from numpy.typing import NDArray
 
 from _fastpath.image import PATTERNS_MAX, MatchKind, RuleInvert
 
-CROWD_MAX = 8  # rules that look for the same values, before they are found by more
-# (prefix lengths that are told apart, whether by ports): what rules are found by, and then by more
+SMALL_MAX = 16  # rules that are compared one by one, whatever the packet
+CROWD_MAX = 24  # rules that look for the same values, before they are found by more
+# (lengths of prefixes, of ports) that are told apart: what rules are found by, and then by more.
+# Where any of a port is told apart, so is the protocol.
 LEVELS = {
-    4: ((8, False), (8, True), (4, True)),
-    6: ((16, False), (16, True), (8, True)),
+    4: (
+        ((0, 16, 24), (0,)),
+        ((0, 8, 16, 24, 32), (0,)),
+        ((0, 8, 16, 24, 32), (0, 16)),
+        ((0, 8, 16, 24, 32), (0, 4, 8, 12, 16)),
+    ),
+    6: (
+        ((0, 32, 48, 64), (0,)),
+        ((0, 16, 32, 48, 64, 80, 96, 112, 128), (0,)),
+        ((0, 16, 32, 48, 64, 80, 96, 112, 128), (0, 16)),
+        ((0, 16, 32, 48, 64, 80, 96, 112, 128), (0, 4, 8, 12, 16)),
+    ),
 }
-PORT_STEP = 4  # bits of a port that are told apart
 # Matches that leave no mark and drop nothing: what comes after them may say no first.
 SILENT = (MatchKind.MATCH_CONNTRACK, MatchKind.MATCH_MARK)
 Array = NDArray[Any]
+
+
+class Address(NamedTuple):
+    """Networks, by rule."""
+
+    hi: Array
+    lo: Array
+    mask_hi: Array  # 0 where the rule says not
+    mask_lo: Array
+    length: Array  # of the prefix; 0 where the rule says not, or the mask is no prefix
 
 
 class Rows(NamedTuple):
     """What the rules of a chain look for, by rule."""
 
     family: int
-    src: tuple[Array, Array]  # hi, lo
-    dst: tuple[Array, Array]
-    src_length: Array  # of the prefix; 0 where the rule says not, or its mask is no prefix
-    dst_length: Array
+    src: Address
+    dst: Address
     proto: Array  # 0 = any
     sport: tuple[Array, Array]  # low, high
     dport: tuple[Array, Array]
@@ -50,10 +69,8 @@ def rows_of(rules: Array, masks: Array, matches: Array, family: int) -> Rows:
     sport, dport = _ports(rules, matches, asks_proto)
     return Rows(
         family,
-        (rules["src"]["hi"], rules["src"]["lo"]),
-        (rules["dst"]["hi"], rules["dst"]["lo"]),
-        _lengths(rules, masks, "src", RuleInvert.INVERT_SRC, family),
-        _lengths(rules, masks, "dst", RuleInvert.INVERT_DST, family),
+        _address(rules, masks, "src", RuleInvert.INVERT_SRC, family),
+        _address(rules, masks, "dst", RuleInvert.INVERT_DST, family),
         np.where(asks_proto, rules["proto"], 0).astype(np.int64),
         sport,
         dport,
@@ -63,17 +80,18 @@ def rows_of(rules: Array, masks: Array, matches: Array, family: int) -> Rows:
 def is_any(rows: Rows) -> Array:
     """Whether there is nothing about a rule that an index could know."""
     ports = rows.sport[0] + (rows.sport[1] ^ 0xFFFF) + rows.dport[0] + (rows.dport[1] ^ 0xFFFF)
-    found: Array = (rows.src_length + rows.dst_length + rows.proto + ports) == 0
+    masks = rows.src.mask_hi | rows.src.mask_lo | rows.dst.mask_hi | rows.dst.mask_lo
+    found: Array = (masks == 0) & (rows.proto + ports == 0)
     return found
 
 
-def _lengths(rules: Array, masks: Array, side: str, inverted: int, family: int) -> Array:
+def _address(rules: Array, masks: Array, side: str, inverted: int, family: int) -> Address:
     mask = masks[rules[f"{side}_mask"]]
+    mask[(rules["invert"] & inverted) != 0] = 0
     length = np.bitwise_count(mask["hi"]).astype(np.int64) + np.bitwise_count(mask["lo"])
-    length[(rules["invert"] & inverted) != 0] = 0
     length[~_is_prefix(mask, family)] = 0
-    lengths: Array = length
-    return lengths
+    network = rules[side]
+    return Address(network["hi"], network["lo"], mask["hi"], mask["lo"], length)
 
 
 def _is_prefix(mask: Array, family: int) -> Array:
@@ -108,35 +126,43 @@ def _ports(
 
 def assign(rows: Rows) -> tuple[list[Pattern], Array]:
     """At most PATTERNS_MAX patterns, in the order of their first rules; each rule's number."""
+    if len(rows.proto) <= SMALL_MAX:
+        return [ANY], np.zeros(len(rows.proto), np.int64)
     shapes = np.zeros((len(rows.proto), len(Pattern._fields)), np.int64)
     left = np.arange(len(shapes))
-    for step, with_ports in LEVELS[rows.family]:
-        shapes[left] = _shapes(rows, step, with_ports)[left]
+    for prefixes, ports in LEVELS[rows.family]:
+        shapes[left] = _shapes(rows, prefixes, ports)[left]
         left = left[_crowds(rows, shapes, left) > CROWD_MAX]
-    found, which = np.unique(shapes, axis=0, return_inverse=True)
-    patterns, which = _merged([Pattern(*shape) for shape in found.tolist()], which.reshape(-1))
+    packed = shapes @ (256 ** np.arange(shapes.shape[1]))
+    _, some, which = np.unique(packed, return_index=True, return_inverse=True)
+    patterns, which = _merged([Pattern(*shape) for shape in shapes[some].tolist()], which)
     numbers, first, which = np.unique(which, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    return [patterns[number] for number in numbers[order].tolist()], rank[which.reshape(-1)]
+    return [patterns[number] for number in numbers[order].tolist()], rank[which]
 
 
-def _shapes(rows: Rows, step: int, with_ports: bool) -> Array:
-    none = np.zeros(len(rows.proto), np.int64)
+def _shapes(rows: Rows, prefixes: tuple[int, ...], ports: tuple[int, ...]) -> Array:
+    with_ports = len(ports) > 1
     return np.stack([
-        rows.src_length // step * step,
-        rows.dst_length // step * step,
-        _alike(*rows.sport) if with_ports else none,
-        _alike(*rows.dport) if with_ports else none,
+        _shortened(rows.src.length, prefixes),
+        _shortened(rows.dst.length, prefixes),
+        _shortened(_alike(*rows.sport), ports),
+        _shortened(_alike(*rows.dport), ports),
         (rows.proto > 0) & with_ports,
     ], axis=1)  # fmt: skip
 
 
+def _shortened(lengths: Array, told: tuple[int, ...]) -> Array:
+    found: Array = np.array(told)[np.searchsorted(told, lengths, side="right") - 1]
+    return found
+
+
 def _alike(low: Array, high: Array) -> Array:
-    """Bits that the ends of a range of ports begin with, shortened."""
+    """Bits that the ends of a range of ports begin with."""
     differing: Array = np.ceil(np.log2((low ^ high) + 1)).astype(np.int64)
-    return (16 - differing) // PORT_STEP * PORT_STEP
+    return 16 - differing
 
 
 def prefix_masks(lengths: Array, family: int) -> tuple[Array, Array]:
@@ -164,8 +190,8 @@ def _crowds(rows: Rows, shapes: Array, members: Array) -> Array:
     shape = shapes[members]
     columns: list[Array] = [shape[:, i].astype(np.uint64) for i in range(shape.shape[1])]
     for address, lengths in ((rows.src, shape[:, 0]), (rows.dst, shape[:, 1])):
-        for half, mask in zip(address, prefix_masks(lengths, rows.family), strict=True):
-            columns.append(half[members] & mask)
+        hi, lo = prefix_masks(lengths, rows.family)
+        columns += (address.hi[members] & hi, address.lo[members] & lo)
     for ports, lengths in ((rows.sport, shape[:, 2]), (rows.dport, shape[:, 3])):
         columns.append((ports[0][members] & port_masks(lengths)).astype(np.uint64))
     columns.append(np.where(shape[:, 4], rows.proto[members], 0).astype(np.uint64))

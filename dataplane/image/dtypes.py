@@ -127,29 +127,18 @@ TARGET = np.dtype(
 CLASSIFIER = np.dtype(
     [
         ("end", "u4"), ("pattern_start", "u4"), ("pattern_count", "u4"), ("src_start", "u4"),
-        ("src_count", "u4"), ("dst_start", "u4"), ("dst_count", "u4"), ("bucket_start", "u4"),
-        ("bucket_shift", "u4"),
+        ("src_count", "u4"), ("dst_start", "u4"), ("dst_count", "u4"), ("port_start", "u4"),
+        ("port_count", "u4"), ("bucket_start", "u4"), ("filter_start", "u4"),
+        ("bucket_shift", "u1"), ("filter_shift", "u1"), ("src_shift", "u1"), ("dst_shift", "u1"),
     ]
 )  # fmt: skip
 PATTERN = np.dtype(
     [
-        ("first_rule", "u4"), ("last_rule", "u4"), ("sport_mask", "u2"), ("dport_mask", "u2"),
-        ("src", "u1"), ("dst", "u1"), ("has_proto", "u1"), ("padding", "u1"),
+        ("salt", "u8"), ("first_rule", "u4"), ("src", "u1"), ("dst", "u1"), ("ports", "u1"),
+        ("padding", "u1"),
     ]
 )  # fmt: skip
-PREFIX_MASK = np.dtype(
-    [
-        ("mask", ADDR), ("patterns", "u4"), ("filter_start", "u4"), ("filter_shift", "u4"),
-        ("padding", "u4"),
-    ],
-    align=True,
-)  # fmt: skip
-CANDIDATE = np.dtype(
-    [
-        ("rule", "u4"), ("sport_low", "u2"), ("sport_span", "u2"), ("dport_low", "u2"),
-        ("dport_span", "u2"), ("tag", "u2"), ("proto", "u1"), ("padding", "u1"),
-    ]
-)  # fmt: skip
+CANDIDATE = np.dtype([("addresses", "u8"), ("mask", "u8"), ("low", "u8"), ("high", "u8")])
 INTERFACE = np.dtype([("name", "u8", (2,)), ("mask", "u8", (2,))], align=True)
 RANGE = np.dtype([("low", "u2"), ("high", "u2")])
 LPM_NODE = np.dtype([("child", "i4", (2,)), ("value", "i4")])
